@@ -1,0 +1,1 @@
+"""Parameterised circuits, their lowering to {rz, ry, cx} and their shift rules."""

@@ -1,0 +1,131 @@
+"""Every error that this package raises on purpose.
+
+    QtHwError
+    ├── InputError            something the caller passed is wrong (also a ValueError)
+    │   ├── UnknownName       a backend, preset, task, option … that does not exist
+    │   ├── UnsupportedGate   a circuit holds a gate that has no shift rule here
+    │   └── ConfigError       a TOML file or a --set has a wrong key or value
+    ├── PreflightError        the request cannot run on this backend: every reason at once
+    ├── MissingExtra          an optional dependency is not installed
+    ├── BackendError          the backend failed while it ran
+    │   ├── TransientError    worth trying again
+    │   └── PermanentError    not worth trying again
+    ├── StorageError          a run folder or a checkpoint cannot be read or written
+    │   └── CheckpointError   a checkpoint is damaged or belongs to another run
+    └── DataError             a data file is missing, damaged or has the wrong checksum
+
+Messages are one line: what was wrong, what is allowed, what to type next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "BackendError",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "InputError",
+    "MissingExtra",
+    "PermanentError",
+    "PreflightError",
+    "QtHwError",
+    "StorageError",
+    "TransientError",
+    "UnknownName",
+    "UnsupportedGate",
+    "nearest",
+]
+
+
+class QtHwError(Exception):
+    """Base of all errors of this package; ``exit_code`` is what the program returns."""
+
+    exit_code = 1
+
+
+class InputError(QtHwError, ValueError):
+    """An argument has a wrong value, shape or type."""
+
+    exit_code = 2
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """Return the allowed name closest to ``name``, or None if none is close.
+
+    >>> nearest("statevektor", ["statevector", "aer"])
+    'statevector'
+    """
+    hits = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)
+    return hits[0] if hits else None
+
+
+class UnknownName(InputError):
+    """A name that does not exist; the message suggests the nearest one that does."""
+
+    def __init__(self, kind: str, name: str, allowed: Sequence[str]) -> None:
+        guess = nearest(name, allowed)
+        hint = f"; did you mean {guess!r}?" if guess else ""
+        listed = ", ".join(allowed) or "none"
+        super().__init__(f"unknown {kind} {name!r}{hint} (known: {listed})")
+        self.kind, self.name, self.allowed, self.suggestion = kind, name, tuple(allowed), guess
+
+
+class UnsupportedGate(InputError):
+    """A circuit holds a gate outside the supported set."""
+
+
+class ConfigError(InputError):
+    """A configuration file or a ``--set`` is wrong."""
+
+
+class PreflightError(QtHwError):
+    """The request cannot run on this backend; ``reasons`` holds every problem found."""
+
+    exit_code = 3
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = tuple(reasons)
+
+
+class MissingExtra(QtHwError, ImportError):
+    """An optional dependency is missing; the message holds the command that installs it."""
+
+    exit_code = 4
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the extra {extra!r}: pip install 'qt-hw[{extra}]'")
+        self.extra = extra
+
+
+class BackendError(QtHwError):
+    """A backend failed while it ran a job."""
+
+    exit_code = 5
+
+
+class TransientError(BackendError):
+    """A failure that may pass when tried again."""
+
+
+class PermanentError(BackendError):
+    """A failure that will come back when tried again."""
+
+
+class StorageError(QtHwError):
+    """A run folder cannot be read or written."""
+
+    exit_code = 6
+
+
+class CheckpointError(StorageError):
+    """A checkpoint is damaged, or belongs to another configuration."""
+
+
+class DataError(QtHwError):
+    """A data file is missing, damaged, or has another checksum than expected."""
+
+    exit_code = 7

@@ -1,0 +1,1 @@
+"""Running circuits: the backend contract, the registry of backends, the dispatcher."""

@@ -1,0 +1,254 @@
+"""The contract between the generator and whatever runs its circuits.
+
+A ``Batch`` is what one training step needs; a ``Backend`` turns it into a ``Job``; a ``Job``
+yields ``Counts``. Simulators finish at once, devices much later; both have these methods only.
+Every backend passes ``qt_hw.testing.BackendContract``.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qt_hw.circuits.form import Form
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+    from qt_hw.circuits.ansatz import Ansatz
+
+__all__ = [
+    "Backend",
+    "Batch",
+    "Cost",
+    "Counts",
+    "Item",
+    "Job",
+    "JobStatus",
+    "Limits",
+    "Origin",
+    "Prepared",
+]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Origin:
+    """Bindings that each shift one angle of a base.
+
+    Binding b·R + r is ``base[b]`` with ``shift[r]`` added to its angle ``index[r]``.
+
+    Attributes:
+        base: Radians, ``(B, P)``.
+        index: ``(R,)``.
+        shift: Radians, ``(R,)``.
+    """
+
+    base: NDArray[np.float64]
+    index: NDArray[np.int64]
+    shift: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Item:
+    """One circuit with many bindings, all with the same number of shots.
+
+    Attributes:
+        circuit: Unmeasured circuit, usually ``Prepared.circuit``; the columns of ``bindings``
+            follow ``circuit.parameters``.
+        bindings: Radians, ``(B, P)``, float64.
+        shots: Shots of each binding; None asks for exact probabilities.
+        role: ``"base"``, ``"shift"``, ``"calibration"``, ``"fold(3)"``, ``"twirl(5)"``, …
+        part: Which stream of random numbers the item draws from: an item samples from
+            ``SeedSequence([*batch.seed, part])``, whatever else is in its batch.
+        origin: How the bindings came about, where a simulator can make use of it.
+    """
+
+    circuit: QuantumCircuit
+    bindings: NDArray[np.float64]
+    shots: int | None
+    role: str = "base"
+    part: int = 0
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What one step needs; ``seed`` is the entropy that its items extend by their ``part``."""
+
+    items: tuple[Item, ...]
+    seed: tuple[int, ...] = (0,)
+
+    @property
+    def n_circuits(self) -> int:
+        """Number of bound circuits in all items."""
+        return sum(len(item.bindings) for item in self.items)
+
+    @property
+    def n_shots(self) -> int:
+        """Number of shots over all bound circuits (exact items count none)."""
+        return sum(len(item.bindings) * (item.shots or 0) for item in self.items)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A circuit as the backend will run it: transpiled once, with parameters left open.
+
+    Attributes:
+        form: The circuit, the affine map ``a = A θ + b`` from the ansatz' angles to the
+            circuit's, and the number of terms of each angle's shift rule.
+        properties: The backend's properties, as far as they matter for the result.
+        calibration_date: ISO 8601 date of the calibration, or None where there is none.
+    """
+
+    form: Form
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    calibration_date: str | None = None
+
+    @property
+    def circuit(self) -> QuantumCircuit:
+        """The circuit to run; one plain ``Parameter`` per angle."""
+        return self.form.circuit
+
+    @property
+    def A(self) -> Any:  # noqa: N802 - the name of the shared interface
+        """Sparse matrix of ``a = A θ + b``, ``(angles of the circuit, angles of the ansatz)``."""
+        return self.form.A
+
+    @property
+    def b(self) -> NDArray[np.float64]:
+        """Offsets of ``a = A θ + b``, radians."""
+        return self.form.b
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """One ``(B, 2**n)`` array per item of the batch, in order, with its shots.
+
+    Sampled items hold integer counts, exact items (``shots`` None) float64 probabilities.
+    Index k has qubit 0 as its least significant bit.
+    """
+
+    arrays: tuple[NDArray[Any], ...]
+    shots: tuple[int | None, ...]
+
+    def frequencies(self, index: int) -> NDArray[np.float64]:
+        """Return item ``index`` as relative frequencies (or exact probabilities), ``(B, 2**n)``."""
+        array, shots = self.arrays[index], self.shots[index]
+        return np.asarray(array, dtype=np.float64) / (1.0 if shots is None else float(shots))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a backend accepts; None means no limit.
+
+    Attributes:
+        max_qubits: Most qubits of a circuit.
+        min_shots: Fewest shots of a binding.
+        max_shots: Most shots of a binding.
+        max_bindings: Most bindings in one job.
+        max_executions: Most bindings × shots in one job.
+        max_outcomes: Most bindings × outcomes of one step, base and shifted: what a simulator
+            can compute and hold in sensible time.
+        exact: Whether ``shots=None`` is possible.
+        paid: Whether running costs money or a metered quota.
+    """
+
+    max_qubits: int | None = None
+    min_shots: int = 1
+    max_shots: int | None = None
+    max_bindings: int | None = None
+    max_executions: int | None = None
+    max_outcomes: int | None = None
+    exact: bool = False
+    paid: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Estimated price of a batch: low and high ends. Local backends cost nothing."""
+
+    circuits: int
+    shots: int
+    jobs: int = 1
+    usd_low: float = 0.0
+    usd_high: float = 0.0
+    qpu_seconds_low: float = 0.0
+    qpu_seconds_high: float = 0.0
+
+
+class JobStatus(enum.Enum):
+    """State of a job at its backend."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Job(ABC):
+    """One submitted request; rebuilt from ``(backend, id)`` alone."""
+
+    id: str
+
+    @abstractmethod
+    def status(self) -> JobStatus:
+        """Return the present state without waiting."""
+
+    @abstractmethod
+    def result(self) -> Counts:
+        """Wait for and return the counts.
+
+        Raises:
+            BackendError: The job failed or was cancelled.
+        """
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Ask the backend to stop the job; a finished job stays as it is."""
+
+
+class Backend(ABC):
+    """Whatever runs circuits: a simulator or a device.
+
+    Attributes:
+        name: As users type it, e.g. ``"aer:fake_torino"``.
+        limits: What it accepts.
+    """
+
+    name: str
+    limits: Limits
+
+    @abstractmethod
+    def prepare(self, ansatz: Ansatz) -> Prepared:
+        """Return the circuit as it will run: transpiled once, symbolically; cached per ansatz."""
+
+    @abstractmethod
+    def estimate(self, batch: Batch) -> Cost:
+        """Return what ``batch`` would cost, low and high, without running anything."""
+
+    @abstractmethod
+    def submit(self, batch: Batch, token: str) -> Job:
+        """Hand over ``batch``; never transpiles. Local backends have run when this returns."""
+
+    @abstractmethod
+    def find(self, token: str) -> list[Job]:
+        """Return every job that carries ``token``, oldest first."""
+
+    @abstractmethod
+    def job(self, id: str) -> Job:
+        """Return the job with this id, without a search.
+
+        Raises:
+            InputError: The backend knows no such job.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the manifest records of this backend: JSON-ready."""
+        return {"name": self.name}

@@ -1,0 +1,87 @@
+"""Backends that run in this process and are done when ``submit`` returns."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import OrderedDict
+
+from qt_hw.errors import InputError
+from qt_hw.execution.backend import Backend, Batch, Cost, Counts, Job, JobStatus
+from qt_hw.execution.checks import check_batch
+
+__all__ = ["FinishedJob", "LocalBackend"]
+
+#: Results that stay available to ``find`` and ``job``: a step's own, and a few before it.
+_KEPT_JOBS = 4
+
+
+class FinishedJob(Job):
+    """A job that ran when it was submitted."""
+
+    def __init__(self, id: str, token: str, counts: Counts) -> None:
+        """Keep the result under ``id``."""
+        self.id, self.token, self._counts = id, token, counts
+
+    def status(self) -> JobStatus:
+        return JobStatus.DONE
+
+    def result(self) -> Counts:
+        return self._counts
+
+    def cancel(self) -> None:
+        """Do nothing: a finished job stays as it is."""
+
+
+class LocalBackend(Backend):
+    """Shared by simulators: checks, free of charge, the last few jobs kept in memory."""
+
+    def __init__(self) -> None:
+        """Start without jobs."""
+        self._jobs: OrderedDict[str, FinishedJob] = OrderedDict()
+        self._n_submitted = 0
+
+    @abstractmethod
+    def _run(self, batch: Batch) -> Counts:
+        """Run a checked batch."""
+
+    def _check(self, batch: Batch) -> None:
+        check_batch(batch, self.limits)
+
+    def estimate(self, batch: Batch) -> Cost:
+        """Return the number of circuits and shots; the price is zero."""
+        return Cost(circuits=batch.n_circuits, shots=batch.n_shots)
+
+    def submit(self, batch: Batch, token: str) -> Job:
+        """Run ``batch`` and return its finished job.
+
+        Raises:
+            InputError: An item has wrong bindings, shots, or gates; or the token is empty.
+            PreflightError: An item exceeds the limits; all reasons at once.
+        """
+        if not isinstance(token, str) or not token:
+            raise InputError(f"a token is a non-empty text, not {token!r}")
+        self._check(batch)
+        counts = self._run(batch)
+        self._n_submitted += 1
+        job = FinishedJob(f"{token}/{self._n_submitted}", token, counts)
+        self._jobs[job.id] = job
+        while len(self._jobs) > _KEPT_JOBS:
+            self._jobs.popitem(last=False)
+        return job
+
+    def find(self, token: str) -> list[Job]:
+        """Return the kept jobs of this object that carry ``token``, oldest first."""
+        return [job for job in self._jobs.values() if job.token == token]
+
+    def job(self, id: str) -> Job:
+        """Return a kept job.
+
+        Raises:
+            InputError: No such job; a simulator's jobs end with the process.
+        """
+        if id not in self._jobs:
+            raise InputError(
+                f"{self.name} has no job {id!r}: it keeps the last {_KEPT_JOBS} of this process; "
+                "submit again"
+            )
+        return self._jobs[id]

@@ -1,0 +1,300 @@
+"""From angles to a probability vector that torch can differentiate, exact or measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from qt_hw.circuits.ansatz import Ansatz
+from qt_hw.circuits.form import Form
+from qt_hw.errors import CheckpointError, InputError
+from qt_hw.execution.backend import Backend
+from qt_hw.execution.statevector_backend import StatevectorBackend
+from qt_hw.model.gradient import ExactRule
+from qt_hw.model.measurement import Factor, Measurement, Setup, Usage, as_array
+
+__all__ = ["Generator", "probabilities"]
+
+
+class _GateAngles(torch.autograd.Function):
+    """``a = A θ + b`` with the sparse A of a form."""
+
+    @staticmethod
+    def forward(ctx: Any, angles: Tensor, form: Form) -> Tensor:
+        ctx.form = form
+        return torch.from_numpy(form.gate_angles(as_array(angles))).to(angles.device)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None]:
+        pulled = ctx.form.pull_back(as_array(cotangent))
+        return torch.from_numpy(pulled).to(cotangent.device), None
+
+
+class _Measured(torch.autograd.Function):
+    """A measured vector whose backward pass contracts the shifted ones."""
+
+    @staticmethod
+    def forward(ctx: Any, angles: Tensor, measurement: Measurement, factor: Factor) -> Tensor:
+        ctx.measurement, ctx.factor = measurement, factor
+        return torch.from_numpy(measurement.base(factor)).to(angles.device)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None, None]:
+        gradient = ctx.measurement.gradient(ctx.factor, as_array(cotangent))
+        return torch.from_numpy(gradient).to(cotangent.device), None, None
+
+
+def _exact(setup: Setup, factor: Factor, angles: Tensor) -> Tensor:
+    backend = setup.backend
+    assert isinstance(backend, StatevectorBackend)
+    form = factor.prepared.form
+    gate_angles: Tensor = _GateAngles.apply(angles, form)  # type: ignore[no-untyped-call]
+    return backend.probabilities(form.circuit, gate_angles)
+
+
+def _factor_vector(measurement: Measurement, factor: Factor, angles: Tensor) -> Tensor:
+    """Return the vector of one factor, ``(B, 2**n)``, on the graph of ``angles``."""
+    setup = measurement.setup
+    own = angles[:, factor.angles]
+    if not isinstance(setup.rule, ExactRule):
+        p: Tensor = _Measured.apply(own, measurement, factor)  # type: ignore[no-untyped-call]
+        return p
+    if setup.shots is not None:
+        # The sampled value with the exact gradient: what shots cost in the forward pass alone.
+        sampled = torch.from_numpy(measurement.base(factor)).to(angles.device)
+        exact = _exact(setup, factor, own)
+        return sampled + (exact - exact.detach())
+    return _exact(setup, factor, own)
+
+
+def _outer(a: Tensor, b: Tensor) -> Tensor:
+    return (a[:, :, None] * b[:, None, :]).flatten(1)
+
+
+def _vector(measurement: Measurement, angles: Tensor) -> Tensor:
+    factors = measurement.setup.factors
+    return reduce(_outer, [_factor_vector(measurement, f, angles) for f in factors])
+
+
+def _checked_angles(ansatz: Ansatz, angles: Any) -> Tensor:
+    tensor = torch.as_tensor(angles)
+    if not tensor.is_floating_point() and tensor.dtype not in (torch.int32, torch.int64):
+        raise InputError(f"angles must be real numbers (radians), not {tensor.dtype}")
+    if tensor.ndim not in (1, 2) or tensor.shape[-1] != ansatz.n_angles:
+        raise InputError(
+            f"angles have the shape {tuple(tensor.shape)}; this ansatz takes "
+            f"({ansatz.n_angles},) or (B, {ansatz.n_angles})"
+        )
+    if not torch.isfinite(tensor).all():
+        raise InputError("angles hold a NaN or an infinity")
+    return tensor.to(torch.float64)
+
+
+def _entropy(seed: int | None) -> int:
+    if seed is None:
+        entropy = np.random.SeedSequence().entropy
+        assert isinstance(entropy, int)
+        return entropy
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"seed must be a whole number of at least 0, or None, not {seed!r}")
+    return int(seed)
+
+
+def probabilities(
+    ansatz: Ansatz,
+    angles: Tensor,
+    *,
+    backend: str | Backend = "statevector",
+    shots: int | None = None,
+    seed: int | None = None,
+    gradient: str = "auto",
+    mitigation: Any = None,
+) -> Tensor:
+    """Return the outcome frequencies of a circuit, differentiable with respect to its angles.
+
+    Base and shifted vectors are drawn independently; the shifted ones are measured when a
+    gradient is first asked for (on devices in the same job as the base). Raw frequencies,
+    never smoothed.
+
+    Args:
+        ansatz: The circuit.
+        angles: Radians, ``(P,)`` or ``(B, P)``.
+        backend: A name, or an object from ``qt_hw.backend(name, **options)``.
+        shots: Shots of each circuit; None for exact probabilities, where the backend has them.
+        seed: Seed of the shots; equal seed, equal result. None draws entropy from the system.
+        gradient: ``"auto"`` (exact where possible, else the parameter-shift rule),
+            ``"exact"``, ``"parameter-shift"``, ``"spsa"`` or ``"subset(k)"``.
+        mitigation: None; this version mitigates no errors.
+
+    Returns:
+        float64, ``(2**n,)`` or ``(B, 2**n)``; bit 0 of the index is qubit 0.
+
+    Raises:
+        InputError: Wrong shapes, NaN angles, shots below 1, unknown names.
+        PreflightError: The circuit or the step is too large for the backend.
+
+    >>> import torch
+    >>> from qt_hw.circuits.builtin import RyCnot
+    >>> angles = torch.tensor([torch.pi / 3], requires_grad=True)
+    >>> p = probabilities(RyCnot(1, 1), angles)
+    >>> p.detach().round(decimals=4).tolist()
+    [0.75, 0.25]
+    >>> p[1].backward()
+    >>> angles.grad.round(decimals=4).tolist()
+    [0.433]
+    """
+    setup = Setup(ansatz, backend, shots, gradient, mitigation)
+    checked = _checked_angles(ansatz, angles)
+    batch = checked if checked.ndim == 2 else checked[None]
+    measurement = Measurement(setup, as_array(batch), (_entropy(seed), 0), Usage())
+    measurement.measure(with_shifts=batch.requires_grad and torch.is_grad_enabled())
+    out = _vector(measurement, batch)
+    return out if checked.ndim == 2 else out[0]
+
+
+class Generator(nn.Module):
+    """The quantum parameter generator: owns the angles, returns their probability vector.
+
+    The vectors are measured once per value of the angles; any number of forward and backward
+    calls may follow. Measurement k draws from ``SeedSequence([seed, k, part])``.
+
+    Attributes:
+        angles: ``(n_angles,)``, float64, radians.
+        step: Number of values of the angles measured so far: the k of the next one.
+        usage: Circuits and shots executed so far.
+    """
+
+    def __init__(
+        self,
+        ansatz: Ansatz,
+        *,
+        backend: str | Backend = "statevector",
+        shots: int | None = None,
+        gradient: str = "auto",
+        mitigation: Any = None,
+        seed: int = 0,
+        angles: Tensor | None = None,
+    ) -> None:
+        """Make a generator.
+
+        Args:
+            ansatz: The circuit.
+            backend: See ``probabilities``.
+            shots: See ``probabilities``.
+            gradient: See ``probabilities``.
+            mitigation: See ``probabilities``.
+            seed: Of the shots and, where ``angles`` is None, of the initial angles, which are
+                uniform in (-π, π).
+            angles: Initial angles, ``(n_angles,)``.
+
+        Raises:
+            InputError: See ``probabilities``.
+            PreflightError: See ``probabilities``.
+        """
+        super().__init__()
+        self.setup = Setup(ansatz, backend, shots, gradient, mitigation)
+        self.seed = _entropy(seed)
+        self.angles = nn.Parameter(self._initial(angles))
+        self.step, self.usage = 0, Usage()
+        self._measurement: Measurement | None = None
+        # Angles of a checkpoint whose vector had been measured: measured again as the same step.
+        self._restored: tuple[NDArray[np.float64], set[int]] | None = None
+
+    def _initial(self, angles: Tensor | None) -> Tensor:
+        if angles is None:
+            source = torch.Generator().manual_seed(self.seed % 2**63)
+            uniform = torch.rand(self.ansatz.n_angles, generator=source, dtype=torch.float64)
+            return (2.0 * uniform - 1.0) * torch.pi
+        checked = _checked_angles(self.ansatz, angles)
+        if checked.ndim != 1:
+            raise InputError(f"initial angles must be ({self.ansatz.n_angles},)")
+        return checked.detach().clone()
+
+    @property
+    def ansatz(self) -> Ansatz:
+        """The circuit."""
+        return self.setup.ansatz
+
+    @property
+    def backend(self) -> Backend:
+        """Where it runs."""
+        return self.setup.backend
+
+    @property
+    def shots(self) -> int | None:
+        """Shots of each circuit; None: exact."""
+        return self.setup.shots
+
+    @property
+    def n_bins(self) -> int:
+        """Number of outcomes, ``2**n_qubits``."""
+        return 1 << self.ansatz.n_qubits
+
+    def forward(self) -> Tensor:
+        """Return the vector of the present angles, ``(2**n,)`` float64."""
+        measurement = self._current()
+        measurement.measure(self.angles.requires_grad and torch.is_grad_enabled())
+        return _vector(measurement, self.angles[None])[0]
+
+    def refresh(self) -> None:
+        """Forget the measured vectors: the next call measures anew."""
+        self._measurement = self._restored = None
+
+    def _current(self) -> Measurement:
+        angles = as_array(self.angles)
+        if self._measurement is not None and np.array_equal(self._measurement.angles[0], angles):
+            return self._measurement
+        _checked_angles(self.ansatz, self.angles.detach())
+        again = self._restored is not None and np.array_equal(self._restored[0], angles)
+        if not again:
+            self.step += 1
+            self._restored = None
+        counted = self._restored[1] if self._restored is not None else set()
+        entropy = (self.seed, self.step - 1)
+        self._measurement = Measurement(
+            self.setup, angles[None].copy(), entropy, self.usage, counted
+        )
+        return self._measurement
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return step, usage and what of the present angles is measured, JSON-ready."""
+        counted: set[int] = set()
+        angles = as_array(self.angles)
+        if self._measurement is not None and np.array_equal(self._measurement.angles[0], angles):
+            counted = self._measurement.counted
+        elif self._restored is not None and np.array_equal(self._restored[0], angles):
+            counted = self._restored[1]
+        return {
+            "step": self.step,
+            "circuits": self.usage.circuits,
+            "shots": self.usage.shots,
+            "measured": sorted(counted),
+        }
+
+    def set_extra_state(self, state: Any) -> None:
+        """Continue where ``get_extra_state`` was called.
+
+        Raises:
+            CheckpointError: The state is not one of a generator.
+        """
+        try:
+            self.step = int(state["step"])
+            self.usage = Usage(int(state["circuits"]), int(state["shots"]))
+            counted = {int(part) for part in state["measured"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError("the generator's state in the checkpoint is damaged") from error
+        self._measurement = None
+        self._restored = (as_array(self.angles).copy(), counted) if counted else None
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return ansatz, backend, shots, gradient, form and numbers of circuits, JSON-ready."""
+        return {**self.setup.describe(), "seed": self.seed}

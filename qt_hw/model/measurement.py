@@ -1,0 +1,240 @@
+"""One value of the angles, measured: base and shifted vectors, each once.
+
+Random streams of a step are ``SeedSequence([seed, k, part])``; each factor of the ansatz has its
+parts for the base vector, for the choice of shifted bindings, and for the shifted vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qt_hw.circuits.ansatz import Ansatz
+from qt_hw.errors import InputError
+from qt_hw.execution.backend import Backend, Batch, Counts, Item, Prepared
+from qt_hw.execution.checks import check_shots, check_step
+from qt_hw.execution.dispatch import run
+from qt_hw.execution.local import LocalBackend
+from qt_hw.execution.registry import open_backend
+from qt_hw.execution.statevector_backend import StatevectorBackend
+from qt_hw.model.gradient import ExactRule, Shifts, parse_gradient
+
+__all__ = ["Measurement", "Setup", "Usage"]
+
+Array = NDArray[np.float64]
+
+#: Bins of shifted vectors in one item; more are measured in several, with streams of their own.
+_ITEM_BINS = 1 << 27
+#: Bins of shifted vectors that are kept for further backward passes; above it they are drawn
+#: again, from the same streams, so that the numbers are the same.
+_KEPT_BINS = 1 << 29
+
+
+@dataclass
+class Usage:
+    """Running totals of what was executed."""
+
+    circuits: int = 0
+    shots: int = 0
+
+
+@dataclass
+class Factor:
+    """One independent part of an ansatz, ready to run; its angles are ``θ[:, angles]``."""
+
+    ansatz: Ansatz
+    prepared: Prepared
+    angles: slice
+    number: int
+    count: int
+
+    def part(self, which: int) -> int:
+        """Return the stream of the base (0), of the choice of rows (1), of item i (2 + i)."""
+        return self.number + self.count * which
+
+
+class Setup:
+    """What is measured, where, with how many shots, and by which gradient rule; all checked."""
+
+    def __init__(
+        self,
+        ansatz: Ansatz,
+        backend: str | Backend,
+        shots: int | None,
+        gradient: str,
+        mitigation: Any,
+    ) -> None:
+        if not isinstance(ansatz, Ansatz):
+            raise InputError(
+                f"ansatz must be an Ansatz (for a circuit: CircuitAnsatz(circuit)), "
+                f"not {type(ansatz).__name__}"
+            )
+        if mitigation not in (None, "none", [], ()):
+            raise InputError("this version has no error mitigation; pass mitigation=None")
+        self.ansatz, self.shots = ansatz, check_shots(shots)
+        self.backend = open_backend(backend)
+        exact = isinstance(self.backend, StatevectorBackend)
+        self.rule = parse_gradient(gradient, exact_possible=exact and self.shots is None)
+        if isinstance(self.rule, ExactRule) and not exact:
+            raise InputError(
+                f"gradient='exact' needs the backend 'statevector', not {self.backend.name!r}; "
+                "use gradient='parameter-shift'"
+            )
+        self.factors = self._prepare()
+
+    def _prepare(self) -> tuple[Factor, ...]:
+        out, first = [], 0
+        parts = self.ansatz.factors()
+        for number, part in enumerate(parts):
+            prepared = self.backend.prepare(part)
+            rows = 1 + self.rule.n_rows(prepared.form)
+            check_step(self.backend.limits, rows, part.n_qubits, self.shots)
+            angles = slice(first, first + part.n_angles)
+            out.append(Factor(part, prepared, angles, number, len(parts)))
+            first += part.n_angles
+        return tuple(out)
+
+    @property
+    def n_shifts(self) -> int:
+        """Number of shifted circuits of one gradient."""
+        return sum(self.rule.n_rows(f.prepared.form) for f in self.factors)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the manifest records, JSON-ready."""
+        return {
+            "ansatz": self.ansatz.describe(),
+            "backend": self.backend.describe(),
+            "shots": self.shots,
+            "gradient": self.rule.text,
+            "form": [f.prepared.form.name for f in self.factors],
+            "n_angles": self.ansatz.n_angles,
+            "circuits_per_step": {"base": len(self.factors), "shifted": self.n_shifts},
+            "shifted_circuits_by_form": self.ansatz.binding_counts(),
+            "calibration_date": next((f.prepared.calibration_date for f in self.factors), None),
+        }
+
+
+@dataclass
+class _Shifted:
+    """The shifted vectors of one factor: their rows, and slices of counts where kept."""
+
+    shifts: Shifts
+    slices: list[slice]
+    counts: list[NDArray[Any]] | None = None
+
+
+@dataclass
+class Measurement:
+    """Vectors measured at ``angles`` ``(B, P)``; shifted ones when first asked for.
+
+    Attributes:
+        setup: What is measured.
+        angles: Radians, ``(B, P)``, float64.
+        seed: Entropy ``(seed, k)`` of step k.
+        usage: Where executions are counted.
+        counted: Parts that are in ``usage`` already.
+    """
+
+    setup: Setup
+    angles: Array
+    seed: tuple[int, ...]
+    usage: Usage
+    counted: set[int] = field(default_factory=set)
+    _base: list[Array] | None = None
+    _shifted: dict[int, _Shifted] = field(default_factory=dict)
+
+    def measure(self, with_shifts: bool) -> None:
+        """Measure the base vectors; on a device also the shifted ones, in the same batch."""
+        if self._base is not None:
+            return
+        items = [self._base_item(f) for f in self.setup.factors]
+        n_base = len(items)
+        together = with_shifts and not isinstance(self.setup.backend, LocalBackend)
+        if together and not isinstance(self.setup.rule, ExactRule):
+            for factor in self.setup.factors:
+                record = self._plan(factor)
+                items += [self._shift_item(factor, record, i) for i in range(len(record.slices))]
+        counts = self._run(items)
+        self._base = [counts.frequencies(i) for i in range(n_base)]
+        arrays = iter(counts.arrays[n_base:])
+        for record in self._shifted.values():
+            record.counts = [next(arrays) for _ in record.slices]
+
+    def base(self, factor: Factor) -> Array:
+        """Return the frequencies of one factor, ``(B, 2**n)``."""
+        self.measure(with_shifts=False)
+        assert self._base is not None
+        return self._base[factor.number]
+
+    def gradient(self, factor: Factor, cotangent: Array) -> Array:
+        """Return ``g·∂p/∂θ`` of one factor, ``(B, its angles)``, for g ``(B, 2**n)``."""
+        record = self._shifted.get(factor.number) or self._plan(factor)
+        products = np.empty((len(self.angles), len(record.shifts)))
+        for i, rows in enumerate(record.slices):
+            array = self._slice(factor, record, i)
+            products[:, rows] = _products(array, cotangent) / (self.setup.shots or 1)
+        return record.shifts.pull_back(products)
+
+    def _slice(self, factor: Factor, record: _Shifted, i: int) -> NDArray[Any]:
+        if record.counts is not None and i < len(record.counts):
+            return record.counts[i]
+        array = self._run([self._shift_item(factor, record, i)]).arrays[0]
+        bins = len(record.shifts) * len(self.angles) << factor.ansatz.n_qubits
+        if bins <= _KEPT_BINS:
+            record.counts = [*(record.counts or []), array]
+        return array
+
+    def _plan(self, factor: Factor) -> _Shifted:
+        stream = np.random.SeedSequence([*self.seed, factor.part(1)])
+        shifts = self.setup.rule.draw(factor.prepared.form, np.random.default_rng(stream))
+        each = max(1, _ITEM_BINS // (len(self.angles) << factor.ansatz.n_qubits))
+        slices = [slice(a, min(a + each, len(shifts))) for a in range(0, len(shifts), each)]
+        record = _Shifted(shifts, slices)
+        self._shifted[factor.number] = record
+        return record
+
+    def _base_item(self, factor: Factor) -> Item:
+        form = factor.prepared.form
+        bindings = form.gate_angles(self.angles[:, factor.angles])
+        return Item(
+            circuit=form.circuit, bindings=bindings, shots=self.setup.shots, part=factor.part(0)
+        )
+
+    def _shift_item(self, factor: Factor, record: _Shifted, i: int) -> Item:
+        bindings, origin = record.shifts.bindings(self.angles[:, factor.angles], record.slices[i])
+        return Item(
+            circuit=factor.prepared.circuit,
+            bindings=bindings,
+            shots=self.setup.shots,
+            role="shift",
+            part=factor.part(2 + i),
+            origin=origin,
+        )
+
+    def _run(self, items: Sequence[Item]) -> Counts:
+        new = [item for item in items if item.part not in self.counted]
+        self.usage.circuits += sum(len(item.bindings) for item in new)
+        self.usage.shots += sum(len(item.bindings) * (item.shots or 0) for item in new)
+        self.counted.update(item.part for item in new)
+        return run(self.setup.backend, Batch(items=tuple(items), seed=self.seed))
+
+
+def _products(array: NDArray[Any], cotangent: Array) -> Array:
+    """Return ``(B, r)`` products of rows ``(B·r, D)`` with a cotangent ``(B, D)``."""
+    rows = array.reshape(len(cotangent), -1, array.shape[-1])
+    out = np.empty(rows.shape[:2])
+    for b, g in enumerate(cotangent):
+        for at in range(0, rows.shape[1], 256):
+            out[b, at : at + 256] = rows[b, at : at + 256].astype(np.float64) @ g
+    return out
+
+
+def as_array(angles: Tensor) -> Array:
+    """Return a tensor of angles as float64, without its graph."""
+    return angles.detach().to("cpu", torch.float64).numpy()

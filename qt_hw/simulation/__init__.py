@@ -1,0 +1,1 @@
+"""The exact engine: probabilities, their gradient, and all shifted vectors in one sweep."""

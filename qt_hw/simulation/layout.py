@@ -1,0 +1,92 @@
+"""Moves of the state's axes, planned once per program.
+
+A block acts on the leading axes. Its result stays in that order until the next block asks for
+another one, so each block costs one copy, and runs of neighbouring qubits move as one axis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from torch import Tensor
+
+from qt_hw.simulation.program import Program
+
+__all__ = ["Move", "moves"]
+
+#: Axes that are not qubits: the rows, and the pair (state, adjoint) of a backward pass.
+_ROW, _PAIR = -1, -2
+
+
+Kind = Literal["batch", "adjoint", "shared"]
+
+_SURROUNDINGS: dict[Kind, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "batch": ((_ROW,), ()),
+    "adjoint": ((_ROW,), (_PAIR,)),
+    "shared": ((), (_ROW,)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A permutation of axes, with neighbours joined: view as ``shape``, permute by ``order``.
+
+    The axis of the rows (bindings or vectors) has length -1 in ``shape``.
+    """
+
+    shape: tuple[int, ...]
+    order: tuple[int, ...]
+
+    def __call__(self, x: Tensor, rows: int) -> Tensor:
+        """Return ``x`` with its axes permuted (a view, or a copy where needed)."""
+        shape = [rows if s == -1 else s for s in self.shape]
+        return x.reshape(shape).permute(self.order)
+
+    def inverse(self) -> Move:
+        """Return the move back."""
+        back = [0] * len(self.order)
+        for to, source in enumerate(self.order):
+            back[source] = to
+        return Move(tuple(self.shape[i] for i in self.order), tuple(back))
+
+
+def _move(old: tuple[int, ...], new: tuple[int, ...]) -> Move:
+    at = {axis: i for i, axis in enumerate(old)}
+    runs: list[list[int]] = []
+    for axis in new:
+        joins = runs and min(axis, runs[-1][-1]) >= 0 and at[axis] == at[runs[-1][-1]] + 1
+        if joins:
+            runs[-1].append(axis)
+        else:
+            runs.append([axis])
+    ranked = sorted(range(len(runs)), key=lambda r: at[runs[r][0]])
+    place = {r: i for i, r in enumerate(ranked)}
+    shape = tuple(-1 if runs[r][0] == _ROW else 2 ** len(runs[r]) for r in ranked)
+    return Move(shape, tuple(place[r] for r in range(len(runs))))
+
+
+@lru_cache(maxsize=64)
+def moves(program: Program, kind: Kind) -> tuple[tuple[Move, ...], Move]:
+    """Return the move before each block, and the last one back to the natural order.
+
+    The natural order is ``(row, n-1, …, 0)``, or ``(row, pair, n-1, …, 0)`` for ``"adjoint"``.
+
+    Args:
+        program: The compiled circuit.
+        kind: Where the other axes are while a block acts. ``"batch"``: each row has block
+            matrices of its own, ``(row, d, rest)``. ``"adjoint"``: the same with a state and its
+            adjoint side by side, ``(row, d, pair, rest)``. ``"shared"``: all rows share the
+            block matrices, ``(d, row, rest)``, one large product.
+    """
+    before, after = _SURROUNDINGS[kind]
+    extra = (_ROW, _PAIR) if kind == "adjoint" else (_ROW,)
+    natural = (*extra, *range(program.width - 1, -1, -1))
+    now, out = natural, []
+    for block in program.blocks:
+        rest = tuple(axis for axis in now if axis >= 0 and axis not in block.qubits)
+        new = (*before, *block.qubits, *after, *rest)
+        out.append(_move(now, new))
+        now = new
+    return tuple(out), _move(now, natural)
