@@ -24,8 +24,10 @@ class Form:
     """A circuit with one plain ``Parameter`` per gate angle.
 
     Attributes:
-        name: ``"native"`` (the gates as written) or ``"lowered"`` ({rz, ry or sx, cx or cz}).
-        circuit: Unmeasured; gate angles in the order of ``circuit.parameters``.
+        name: ``"native"`` (the gates as written), ``"lowered"`` ({rz, ry or sx, cx or cz}) or
+            ``"isa"`` (transpiled for a device).
+        circuit: Unmeasured; gate angles in the order of ``circuit.parameters``. Qubits that are
+            not measured come last, as ancillas.
         A: ``(gate angles, angles of the ansatz)``, sparse.
         b: ``(gate angles,)``, radians.
         terms: ``(gate angles,)``: 2 or 4 terms of the shift rule, 0 for an angle that cannot
@@ -40,8 +42,8 @@ class Form:
 
     @property
     def n_qubits(self) -> int:
-        """Number of qubits of the circuit."""
-        return int(self.circuit.num_qubits)
+        """Number of measured qubits."""
+        return int(self.circuit.num_qubits - self.circuit.num_ancillas)
 
     @property
     def n_shifts(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from qt_hw.errors import InputError, PreflightError
 from qt_hw.execution.backend import Batch, Item, Limits
 
-__all__ = ["check_batch", "check_shots", "check_step"]
+__all__ = ["check_batch", "check_job", "check_shots", "check_step"]
 
 
 def check_shots(shots: Any) -> int | None:
@@ -42,6 +42,23 @@ def check_batch(batch: Batch, limits: Limits) -> None:
     reasons = [reason for item in batch.items for reason in _reasons(item, limits)]
     if reasons:
         raise PreflightError(list(dict.fromkeys(reasons)))
+
+
+def check_job(batch: Batch, limits: Limits) -> None:
+    """Check a batch that is to run as one job.
+
+    Raises:
+        InputError: See ``check_batch``.
+        PreflightError: See ``check_batch``; or too many bindings or executions for one job.
+    """
+    check_batch(batch, limits)
+    reasons = []
+    if limits.max_bindings is not None and batch.n_circuits > limits.max_bindings:
+        reasons.append(f"{batch.n_circuits} bindings, a job takes {limits.max_bindings}")
+    if limits.max_executions is not None and batch.n_shots > limits.max_executions:
+        reasons.append(f"{batch.n_shots} executions, a job takes {limits.max_executions}")
+    if reasons:
+        raise PreflightError(reasons)
 
 
 def _check_item(item: Item, label: str) -> None:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from qt_hw.errors import InputError
 from qt_hw.execution.backend import Backend, Batch, Cost, Counts, Job, JobStatus
-from qt_hw.execution.checks import check_batch
+from qt_hw.execution.checks import check_job
 
 __all__ = ["FinishedJob", "LocalBackend"]
 
@@ -45,7 +45,7 @@ class LocalBackend(Backend):
         """Run a checked batch."""
 
     def _check(self, batch: Batch) -> None:
-        check_batch(batch, self.limits)
+        check_job(batch, self.limits)
 
     def estimate(self, batch: Batch) -> Cost:
         """Return the number of circuits and shots; the price is zero."""

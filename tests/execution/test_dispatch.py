@@ -169,3 +169,10 @@ def test_the_form_can_be_chosen():
     assert StatevectorBackend(form="native").prepare(ansatz).form.name == "native"
     prepared = StatevectorBackend().prepare(qt.RyCnot(3, 1))
     assert prepared.circuit.num_parameters == prepared.A.shape[0] == len(prepared.b)
+
+
+def test_a_job_above_the_limits_is_refused_by_the_backend_itself():
+    batch = Batch(items=(item(4, 300), item(4, 300)))
+    for limits in ({"max_bindings": 7}, {"max_executions": 2000}):
+        with pytest.raises(PreflightError, match="a job takes"):
+            Narrow(**limits).submit(batch, "qthw-1")
