@@ -46,6 +46,9 @@ class Ansatz(ABC):
     def describe(self) -> dict[str, Any]:
         """Return kind and arguments, JSON-ready."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(n_qubits={self.n_qubits}, n_angles={self.n_angles})"
+
     def factors(self) -> tuple[Ansatz, ...]:
         """Return the independent sub-circuits, most significant qubits first."""
         return (self,)

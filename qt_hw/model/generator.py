@@ -144,7 +144,7 @@ def probabilities(
 
     >>> import torch
     >>> from qt_hw.circuits.builtin import RyCnot
-    >>> angles = torch.tensor([torch.pi / 3], requires_grad=True)
+    >>> angles = torch.tensor([torch.pi / 3], dtype=torch.float64, requires_grad=True)
     >>> p = probabilities(RyCnot(1, 1), angles)
     >>> p.detach().round(decimals=4).tolist()
     [0.75, 0.25]
