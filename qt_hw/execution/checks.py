@@ -75,7 +75,7 @@ def _check_item(item: Item, label: str) -> None:
         row = int(np.argmin(np.isfinite(bindings).all(axis=1)))
         raise InputError(f"{label}: binding {row} holds a NaN or an infinity")
     check_shots(item.shots)
-    if any(entry.clbits for entry in circuit.data):
+    if circuit.num_clbits and any(entry.clbits for entry in circuit.data):
         raise InputError(f"{label}: the circuit is measured; pass the unmeasured circuit")
 
 

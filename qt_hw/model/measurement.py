@@ -60,7 +60,11 @@ class Factor:
 
 
 class Setup:
-    """What is measured, where, with how many shots, and by which gradient rule; all checked."""
+    """What is measured, where, with how many shots, and by which gradient rule; all checked.
+
+    Attributes:
+        exact: Whether value and gradient both come from the exact engine, without a measurement.
+    """
 
     def __init__(
         self,
@@ -86,6 +90,7 @@ class Setup:
                 f"gradient='exact' needs the backend 'statevector', not {self.backend.name!r}; "
                 "use gradient='parameter-shift'"
             )
+        self.exact = isinstance(self.rule, ExactRule) and self.shots is None
         self.factors = self._prepare()
 
     def _prepare(self) -> tuple[Factor, ...]:
@@ -153,6 +158,9 @@ class Measurement:
         """Measure the base vectors; on a device also the shifted ones, in the same batch."""
         if self._base is not None:
             return
+        if self.setup.exact:
+            self._count([(factor.part(0), len(self.angles), 0) for factor in self.setup.factors])
+            return
         items = [self._base_item(f) for f in self.setup.factors]
         n_base = len(items)
         together = with_shifts and not isinstance(self.setup.backend, LocalBackend)
@@ -218,11 +226,16 @@ class Measurement:
         )
 
     def _run(self, items: Sequence[Item]) -> Counts:
-        new = [item for item in items if item.part not in self.counted]
-        self.usage.circuits += sum(len(item.bindings) for item in new)
-        self.usage.shots += sum(len(item.bindings) * (item.shots or 0) for item in new)
-        self.counted.update(item.part for item in new)
+        self._count([(item.part, len(item.bindings), item.shots or 0) for item in items])
         return run(self.setup.backend, Batch(items=tuple(items), seed=self.seed))
+
+    def _count(self, parts: Sequence[tuple[int, int, int]]) -> None:
+        """Add (part, bindings, shots) to the usage, each part once."""
+        for part, bindings, shots in parts:
+            if part not in self.counted:
+                self.usage.circuits += bindings
+                self.usage.shots += bindings * shots
+                self.counted.add(part)
 
 
 def _products(array: NDArray[Any], cotangent: Array) -> Array:

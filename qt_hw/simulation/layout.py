@@ -14,7 +14,7 @@ from torch import Tensor
 
 from qt_hw.simulation.program import Program
 
-__all__ = ["Move", "moves"]
+__all__ = ["Move", "Moves", "moves"]
 
 #: Axes that are not qubits: the rows, and the pair (state, adjoint) of a backward pass.
 _ROW, _PAIR = -1, -2
@@ -67,9 +67,26 @@ def _move(old: tuple[int, ...], new: tuple[int, ...]) -> Move:
     return Move(shape, tuple(place[r] for r in range(len(runs))))
 
 
+@dataclass(frozen=True)
+class Moves:
+    """The moves of one program.
+
+    Attributes:
+        before: The move before each block.
+        last: The move from the last block's order to the natural one.
+        undo: The inverse of each move in ``before``.
+        undo_last: The inverse of ``last``.
+    """
+
+    before: tuple[Move, ...]
+    last: Move
+    undo: tuple[Move, ...]
+    undo_last: Move
+
+
 @lru_cache(maxsize=64)
-def moves(program: Program, kind: Kind) -> tuple[tuple[Move, ...], Move]:
-    """Return the move before each block, and the last one back to the natural order.
+def moves(program: Program, kind: Kind) -> Moves:
+    """Plan the moves of a program.
 
     The natural order is ``(row, n-1, …, 0)``, or ``(row, pair, n-1, …, 0)`` for ``"adjoint"``.
 
@@ -89,4 +106,5 @@ def moves(program: Program, kind: Kind) -> tuple[tuple[Move, ...], Move]:
         new = (*before, *block.qubits, *after, *rest)
         out.append(_move(now, new))
         now = new
-    return tuple(out), _move(now, natural)
+    last = _move(now, natural)
+    return Moves(tuple(out), last, tuple(move.inverse() for move in out), last.inverse())

@@ -30,10 +30,10 @@ def final_states(program: Program, matrices: Tensor) -> Tensor:
     """Return the states ``(B, 2**width)`` of block matrices ``(blocks, B, d, d)``."""
     rows, d = matrices.shape[1], matrices.shape[-1]
     state = initial_states(program, rows, matrices)
-    steps, last = moves(program, "batch")
-    for matrix, move in zip(matrices, steps, strict=True):
-        state = matrix @ move(state, rows).reshape(rows, d, -1)
-    return last(state, rows).reshape(rows, -1)
+    plan = moves(program, "batch")
+    for matrix, move in zip(matrices, plan.before, strict=True):
+        state = torch.bmm(matrix, move(state, rows).reshape(rows, d, -1))
+    return plan.last(state, rows).reshape(rows, -1)
 
 
 class _Probabilities(torch.autograd.Function):
@@ -49,17 +49,17 @@ class _Probabilities(torch.autograd.Function):
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None]:
         matrices, state = ctx.saved_tensors
         rows, d = matrices.shape[1], matrices.shape[-1]
-        steps, last = moves(ctx.program, "adjoint")
+        plan = moves(ctx.program, "adjoint")
         back = matrices.mH.resolve_conj()
         both = torch.stack([state, 2.0 * cotangent * state], dim=1)
-        both = last.inverse()(both, rows).reshape(rows, d, -1)
+        both = plan.undo_last(both, rows).reshape(rows, d, -1)
         out = torch.empty_like(matrices)
         for b in range(len(matrices) - 1, -1, -1):
-            before = back[b] @ both
+            before = torch.bmm(back[b], both)
             half = both.shape[-1] // 2
             torch.bmm(both[..., half:], before[..., :half].mH, out=out[b])
             # The layout before this block is that after the previous one.
-            both = steps[b].inverse()(before, rows).reshape(rows, d, -1)
+            both = plan.undo[b](before, rows).reshape(rows, d, -1)
         return out, None
 
 

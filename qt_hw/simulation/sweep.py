@@ -215,7 +215,8 @@ def _chis(
 ) -> Iterator[tuple[range, Tensor]]:
     """Yield slices of the χ at the end of the circuit: their places in the plan, ``(j, 2**w)``."""
     insertions = _Insertions(program, angles, matrices.dtype)
-    steps, last = moves(program, "shared")
+    plan_of_moves = moves(program, "shared")
+    steps, last = plan_of_moves.before, plan_of_moves.last
     d = matrices.shape[-1]
     most = max(1, slice_bytes // (2**program.width * matrices.element_size()))
     psi = initial_states(program, 1, matrices)

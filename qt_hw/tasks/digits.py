@@ -43,6 +43,7 @@ class Digits(Task):
 
     def __post_init__(self) -> None:
         """Check the options."""
+        super().__post_init__()
         if isinstance(self.image_size, bool) or self.image_size not in (8, 28):
             raise InputError(f"image_size must be 8 or 28, got {self.image_size!r}")
         check_count("train_size", self.train_size)

@@ -44,6 +44,7 @@ class FileTask(Task):
 
     def __post_init__(self) -> None:
         """Check the options."""
+        super().__post_init__()
         if self.root is not None and not _is_path(self.root):
             raise InputError(f"root must be the path of a folder, got {self.root!r}")
         for name in ("download", "verify"):

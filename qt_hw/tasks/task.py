@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qt_hw.errors import InputError, UnknownName
 
@@ -46,10 +46,23 @@ class Data:
         return tuple(self.train[0].shape[1:])
 
 
+@dataclass(frozen=True, kw_only=True)
 class Task(ABC):
-    """Data, loss and metrics of one classification problem; options are dataclass fields."""
+    """Data, loss and metrics of one classification problem; options are dataclass fields.
+
+    Attributes:
+        label_smoothing: Share of the uniform distribution in the labels of the training loss,
+            0 to 1 (Szegedy et al. 2016, sect. 7); metrics use the labels as they are.
+    """
 
     name: ClassVar[str]
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        value = self.label_smoothing
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+            raise InputError(f"label_smoothing must be at least 0 and below 1, got {value!r}")
 
     @abstractmethod
     def load(self) -> Data:
@@ -62,7 +75,7 @@ class Task(ABC):
         """
 
     def loss(self, output: Tensor, y: Tensor) -> Tensor:
-        """Return the mean cross-entropy (a scalar) of the logits ``(B, n_classes)``.
+        """Return the training loss of the logits ``(B, n_classes)``: mean cross-entropy, a scalar.
 
         Raises:
             InputError: The shapes do not fit.
@@ -70,7 +83,7 @@ class Task(ABC):
         import torch.nn.functional as F  # noqa: N812
 
         _check_output(output, y)
-        return F.cross_entropy(output, y)
+        return F.cross_entropy(output, y, label_smoothing=self.label_smoothing)
 
     def metrics(self, output: Tensor, y: Tensor) -> dict[str, float]:
         """Return ``accuracy`` (0 to 1) and mean ``loss`` of the logits ``(B, n_classes)``.
@@ -78,7 +91,10 @@ class Task(ABC):
         Raises:
             InputError: The shapes do not fit.
         """
-        loss = self.loss(output.detach(), y)
+        import torch.nn.functional as F  # noqa: N812
+
+        _check_output(output, y)
+        loss = F.cross_entropy(output.detach(), y)
         right = output.detach().argmax(dim=1) == y
         return {"accuracy": float(right.double().mean()), "loss": float(loss)}
 
@@ -114,7 +130,7 @@ def known_tasks() -> tuple[str, ...]:
     return tuple(_TASKS)
 
 
-def get_task(name: str, **options: object) -> Task:
+def get_task(name: str, **options: Any) -> Task:
     """Return the task of that name.
 
     Args:
@@ -132,7 +148,7 @@ def get_task(name: str, **options: object) -> Task:
         raise UnknownName("task", str(name), known_tasks())
     module, attribute = _TASKS[name]
     kind: type[Task] = getattr(import_module(module), attribute)
-    allowed = tuple(field.name for field in fields(kind))  # type: ignore[arg-type]
+    allowed = tuple(field.name for field in fields(kind))
     for option in options:
         if option not in allowed:
             raise UnknownName(f"option of the task {name!r}:", option, allowed)

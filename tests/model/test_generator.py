@@ -43,7 +43,7 @@ def test_estimates_are_unbiased(rule):
     exact = slope(PRODUCT, angles, cotangent)
     shots = None if rule.startswith("spsa") else 300
     draws = torch.stack(
-        [slope(PRODUCT, angles, cotangent, gradient=rule, shots=shots, seed=s) for s in range(400)]
+        [slope(PRODUCT, angles, cotangent, gradient=rule, shots=shots, seed=s) for s in range(200)]
     )
     sigma = draws.std(dim=0) / np.sqrt(len(draws))
     # A zero sigma belongs to angles whose estimate does not fluctuate, up to rounding; SPSA
@@ -56,7 +56,7 @@ def test_shot_noise_of_the_gradient_has_the_multinomial_variance():
     ansatz, shots = qt.RyCnot(2, 1), 200
     angles, cotangent = problem(ansatz, 1)
     draws = torch.stack(
-        [slope(ansatz, angles, cotangent, shots=shots, seed=s) for s in range(2000)]
+        [slope(ansatz, angles, cotangent, shots=shots, seed=s) for s in range(800)]
     )
     form = ansatz.form("lowered")
     variance = np.zeros(2)
@@ -69,7 +69,7 @@ def test_shot_noise_of_the_gradient_has_the_multinomial_variance():
             variance[i] += 0.25 * ((g**2 * p).sum() - (g @ p) ** 2) / shots
     assert len(form.b) == 2
     # The relative error of a variance from N draws is sqrt(2 / N): 6 sigma.
-    np.testing.assert_allclose(draws[:, 0].var(dim=0), variance, rtol=6 * np.sqrt(2 / 2000))
+    np.testing.assert_allclose(draws[:, 0].var(dim=0), variance, rtol=6 * np.sqrt(2 / 800))
 
 
 def test_frequencies_of_one_shape_or_a_batch():

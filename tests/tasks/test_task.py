@@ -64,3 +64,15 @@ def test_names_are_listed_without_torch():
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_label_smoothing_is_in_the_loss_and_not_in_the_metrics():
+    task = get_task("digits", label_smoothing=0.2)
+    output, y = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([0])
+    logs = output.log_softmax(dim=1)[0]
+    expected = -(0.8 * logs[0] + 0.2 * logs.mean())
+    torch.testing.assert_close(task.loss(output, y), expected)
+    assert task.metrics(output, y)["loss"] == pytest.approx(-float(logs[0]))
+    for wrong in (-0.1, 1.0, True, "a bit"):
+        with pytest.raises(InputError, match="label_smoothing"):
+            get_task("digits", label_smoothing=wrong)

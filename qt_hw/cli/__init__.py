@@ -1,0 +1,3 @@
+"""The ``qt-hw`` program."""
+
+from __future__ import annotations

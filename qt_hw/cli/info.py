@@ -1,0 +1,72 @@
+"""``qt-hw presets``, ``backends`` and ``doctor``: what there is, and what is missing."""
+
+from __future__ import annotations
+
+__all__ = ["backends", "doctor", "presets"]
+
+_EXTRAS = (
+    ("aer", "qiskit_aer", "noisy and ideal simulation with Qiskit Aer"),
+    ("ibm", "qiskit_ibm_runtime", "IBM devices and their stored calibrations"),
+    ("braket", "braket", "Amazon Braket, IonQ"),
+    ("mitigation", "mitiq", "error mitigation (GPL-3.0)"),
+)
+
+
+def presets() -> None:
+    """List the ready-made configurations."""
+    from qt_hw.cli.table import print_table, simple_table
+    from qt_hw.training.loading import known_presets
+
+    print_table(simple_table(("preset", "what it trains"), list(known_presets().items())))
+
+
+def backends() -> None:
+    """List the backends and what each one needs."""
+    from qt_hw.cli.table import print_table, simple_table
+    from qt_hw.execution.registry import known_backends
+
+    rows = [(name, *_state_of(name)) for name in known_backends()]
+    print_table(simple_table(("backend", "state", "note"), rows))
+
+
+def doctor() -> None:
+    """Say what is installed, what is missing, and how to get it."""
+    import importlib.util
+
+    import torch
+
+    from qt_hw.cli.table import print_table, simple_table
+    from qt_hw.execution.registry import known_backends
+    from qt_hw.training.provenance import versions
+
+    print_table(simple_table(("package", "version"), list(versions().items())))
+    extras = [
+        (name, "installed", what)
+        if importlib.util.find_spec(module) is not None
+        else (name, "missing", f"{what}: pip install 'qt-hw[{name}]'")
+        for name, module, what in _EXTRAS
+    ]
+    print()
+    print_table(simple_table(("extra", "state", "for"), extras))
+    print()
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    machine = [
+        ("threads", str(torch.get_num_threads())),
+        ("GPU", gpu),
+        ("backends", ", ".join(known_backends())),
+    ]
+    print_table(simple_table(("machine", ""), machine))
+
+
+def _state_of(name: str) -> tuple[str, str]:
+    """Return whether the backend can be opened, and what it says about itself."""
+    from qt_hw.errors import QtHwError
+    from qt_hw.execution.registry import open_backend
+
+    try:
+        limits = open_backend(name).limits
+    except QtHwError as error:
+        return "not ready", str(error)
+    qubits = "any number of" if limits.max_qubits is None else f"up to {limits.max_qubits}"
+    exact = "exact or with shots" if limits.exact else "with shots"
+    return "ready", f"{qubits} qubits, {exact}{', paid' if limits.paid else ''}"

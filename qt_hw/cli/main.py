@@ -1,0 +1,44 @@
+"""The program's commands and its one place for errors.
+
+Nothing heavy is imported here: each command imports what it needs, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import typer
+
+from qt_hw.cli import export, info, run
+from qt_hw.errors import QtHwError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="qt-hw",
+    help="Train PyTorch models whose weights come from a quantum circuit with finite shots.",
+    epilog="Start with: qt-hw run digits",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run", rich_help_panel="Training")(run.run)
+app.command("export", rich_help_panel="Training")(export.export)
+app.command("presets", rich_help_panel="What there is")(info.presets)
+app.command("backends", rich_help_panel="What there is")(info.backends)
+app.command("doctor", rich_help_panel="What there is")(info.doctor)
+
+
+def main() -> None:
+    """Run the program; errors of this package end in one line and their exit code."""
+    # Threads that wait by spinning make training some ten times slower beside other programs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    logging.basicConfig(format="warning: %(message)s", level=logging.WARNING)
+    try:
+        app()
+    except QtHwError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

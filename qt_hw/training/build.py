@@ -1,0 +1,155 @@
+"""From a configuration to the things it names: ansatz, mapping, target, task, model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from qt_hw.circuits.ansatz import Ansatz
+from qt_hw.circuits.builtin import HardwareEfficient, RyCnot, U3Cu3
+from qt_hw.circuits.custom import ProductAnsatz
+from qt_hw.errors import ConfigError, PreflightError
+from qt_hw.execution.registry import open_backend
+from qt_hw.model.mapping import AffineMapping, Mapping, MlpMapping, MpsMapping
+from qt_hw.model.quantum_train import QuantumTrain
+from qt_hw.model.scaling import Scaling
+from qt_hw.tasks import Task, build_target, get_task
+from qt_hw.training.config import (
+    AnsatzConfig,
+    BackendConfig,
+    FactorConfig,
+    MappingConfig,
+    RunConfig,
+    ScalingConfig,
+    TaskConfig,
+)
+
+if TYPE_CHECKING:
+    from qt_hw.execution.backend import Backend
+
+__all__ = [
+    "make_ansatz",
+    "make_backend",
+    "make_mapping",
+    "make_model",
+    "make_scaling",
+    "make_target",
+    "make_task",
+]
+
+_MAPPING_KEYS = {
+    "affine": ("hidden",),
+    "mlp": ("hidden", "activation"),
+    "mps": ("bond_dim",),
+}
+
+
+def make_ansatz(config: AnsatzConfig) -> Ansatz:
+    """Return the circuit of ``[ansatz]``.
+
+    Raises:
+        ConfigError: Qubits, layers or factors are missing, or given where they do not belong.
+    """
+    if config.name == "product":
+        if len(config.factors or ()) < 2 or config.n_qubits or config.n_layers or config.ring:
+            raise ConfigError(
+                "ansatz: a product needs two or more [[ansatz.factors]] (name, n_qubits, n_layers) "
+                "and no n_qubits, n_layers or ring of its own"
+            )
+        return ProductAnsatz([_factor(factor) for factor in config.factors or ()])
+    if config.n_qubits is None or config.n_layers is None or config.factors:
+        raise ConfigError(
+            f"ansatz: {config.name} needs n_qubits and n_layers; factors belong to name = 'product'"
+        )
+    return _factor(FactorConfig(**config.model_dump(exclude={"factors"})))
+
+
+def make_mapping(config: MappingConfig) -> Mapping:
+    """Return the mapping model of ``[mapping]``.
+
+    Raises:
+        ConfigError: A key belongs to another mapping, or one is missing.
+    """
+    given = config.model_dump(exclude_none=True, exclude={"name", "chunk_size"})
+    allowed = _MAPPING_KEYS[config.name]
+    if foreign := sorted(set(given) - set(allowed)):
+        raise ConfigError(
+            f"mapping: {foreign[0]} does not belong to {config.name!r} "
+            f"(known: {', '.join(allowed)}, chunk_size)"
+        )
+    if config.name == "mps":
+        if config.bond_dim is None:
+            raise ConfigError("mapping: 'mps' needs bond_dim, e.g. bond_dim = 4")
+        return MpsMapping(config.bond_dim, chunk_size=config.chunk_size)
+    kind = AffineMapping if config.name == "affine" else MlpMapping
+    return kind(**given, chunk_size=config.chunk_size)
+
+
+def make_scaling(config: ScalingConfig) -> Scaling:
+    """Return the scaling of ``[scaling]``."""
+    return Scaling(**config.model_dump(exclude_none=True))
+
+
+def make_backend(config: BackendConfig) -> Backend:
+    """Open the backend of ``[backend]``.
+
+    Raises:
+        UnknownName: There is no such backend.
+        PreflightError: It costs money, which a training may not.
+    """
+    named = config.model_dump(exclude_none=True, exclude={"name", "shots", "options"})
+    if twice := sorted(set(named) & set(config.options)):
+        raise ConfigError(f"backend: {twice[0]} is given twice, in [backend] and its options")
+    backend = open_backend(config.name, **named, **config.options)
+    if backend.limits.paid:
+        raise PreflightError(
+            [f"{config.name} costs money for each circuit; train on a simulator, e.g. aer"]
+        )
+    return backend
+
+
+def make_target(config: RunConfig) -> nn.Module:
+    """Return the classical network of ``[target]``, initialised from ``seeds.init``."""
+    generator = torch.Generator().manual_seed(config.seeds.init)
+    return build_target(config.target.name, generator, activation=config.target.activation)
+
+
+def make_task(config: TaskConfig) -> Task:
+    """Return the task of ``[task]``, with nothing loaded yet."""
+    return get_task(config.name, **config.options)
+
+
+def make_model(config: RunConfig, target: nn.Module | None = None) -> QuantumTrain:
+    """Return the whole model, ready for its first step.
+
+    Args:
+        config: What to build.
+        target: Takes the place of the network that ``[target]`` names.
+    """
+    options: dict[str, Any] = {}
+    if config.target.select is not None:
+        options["select"] = config.target.select
+    model = QuantumTrain(
+        make_target(config) if target is None else target,
+        ansatz=make_ansatz(config.ansatz),
+        mapping=make_mapping(config.mapping),
+        scaling=make_scaling(config.scaling),
+        backend=make_backend(config.backend),
+        shots=config.backend.shots,
+        gradient=config.gradient.method,
+        seed=config.seeds.init,
+        **options,
+    )
+    model.generator.seed = config.seeds.sampling
+    return model
+
+
+def _factor(config: FactorConfig) -> Ansatz:
+    if config.name == "RyCnot":
+        return RyCnot(config.n_qubits, config.n_layers, ring=config.ring)
+    if config.ring:
+        raise ConfigError(f"ansatz: ring belongs to RyCnot, not to {config.name}")
+    kind = U3Cu3 if config.name == "U3Cu3" else HardwareEfficient
+    return kind(config.n_qubits, config.n_layers)

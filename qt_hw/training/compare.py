@@ -1,0 +1,122 @@
+"""A run with shots beside its noiseless twin: same seeds, same order of the data."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from qt_hw.errors import ConfigError, InputError
+from qt_hw.tasks import Data, Task
+from qt_hw.training import figures
+from qt_hw.training.build import make_model
+from qt_hw.training.config import RunConfig
+from qt_hw.training.loading import load_config
+from qt_hw.training.run import Run, check_folder, run_folder, train
+from qt_hw.training.storage import write_json, write_text
+
+__all__ = ["Comparison", "compare", "train_pair"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Finished runs side by side.
+
+    Attributes:
+        folder: Where ``comparison.csv``, ``comparison.json`` and the figures are.
+        runs: By name: ``noiseless``, and ``sampled`` where there are shots.
+    """
+
+    folder: Path
+    runs: Mapping[str, Run]
+
+    def results(self) -> dict[str, dict[str, Any]]:
+        """Return the final figures of each run."""
+        return {name: run.results() for name, run in self.runs.items()}
+
+
+def train_pair(
+    config: RunConfig | str | Path | Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    target: nn.Module | None = None,
+    data: Data | Task | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> Comparison:
+    """Train ``out/noiseless`` and ``out/sampled`` and compare them.
+
+    Without shots there is nothing to compare: only ``out/noiseless`` is made.
+
+    Args:
+        config: As in ``train``.
+        out: Folder for both; without it a new one under ``runs``.
+        target: As in ``train``.
+        data: As in ``train``.
+        resume: Go on with what is in ``out``.
+        progress: As in ``train``.
+
+    Raises:
+        InputError: ``out`` holds something else, or ``resume`` is missing.
+        QtHwError: As in ``train``.
+    """
+    folder = run_folder(config, out, resume=resume)
+    config = load_config(config)
+    check_folder(folder, config, resume=resume)
+    if (folder / "config.toml").exists():
+        raise InputError(f"{folder} holds a single run, not a pair; choose another --out")
+    if config.exact and (folder / "sampled").exists():
+        raise ConfigError(f"{folder / 'sampled'} has shots, this configuration has none")
+    plans = {"noiseless": config.noiseless()} | ({} if config.exact else {"sampled": config})
+    for plan in plans.values():
+        make_model(plan, target)  # what is wrong with the second shows before the first is trained
+    runs = {
+        name: train(
+            plan,
+            target=target,
+            data=data,
+            out=folder / name,
+            resume=resume,
+            progress=progress,
+            title=name,
+        )
+        for name, plan in plans.items()
+    }
+    return compare(folder, runs)
+
+
+def compare(folder: Path, runs: Mapping[str, Run]) -> Comparison:
+    """Write the comparison of finished ``runs`` into ``folder``."""
+    comparison = Comparison(folder=folder, runs=dict(runs))
+    results = comparison.results()
+    write_json(folder / "comparison.json", results)
+    write_text(folder / "comparison.csv", _csv(results))
+    labels = {name: _label(name, run) for name, run in runs.items()}
+    figures.draw_pair(
+        folder / "figures",
+        {labels[name]: run.metrics for name, run in runs.items()},
+        {labels[name]: run.arrays() for name, run in runs.items()},
+        list(runs.values())[-1].config.backend.shots,
+    )
+    return comparison
+
+
+def _label(name: str, run: Run) -> str:
+    backend = run.config.backend
+    return name if backend.shots is None else f"{backend.name}, {backend.shots:,} shots"
+
+
+def _csv(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return one line for each run."""
+    buffer = io.StringIO()
+    columns = ["run", *next(iter(results.values()))]
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    for name, values in results.items():
+        writer.writerow({"run": name, **values})
+    return buffer.getvalue()

@@ -1,0 +1,236 @@
+"""A run's configuration: one frozen model for each TOML table.
+
+Read one with ``load_config``; ``to_toml`` writes it back, so that a run folder's ``config.toml``
+says everything about how its run was made.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+
+__all__ = [
+    "AccountConfig",
+    "AnsatzConfig",
+    "BackendConfig",
+    "BudgetConfig",
+    "EarlyStopping",
+    "FactorConfig",
+    "GradientConfig",
+    "MappingConfig",
+    "MitigationConfig",
+    "OptimizerConfig",
+    "RunConfig",
+    "ScalingConfig",
+    "SeedsConfig",
+    "TargetConfig",
+    "TaskConfig",
+]
+
+Scalar = str | bool | int | float
+Metric = Literal["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TaskConfig(_Table):
+    """``[task]``: which data, and the options of their loader (``folder``, ``image_size``, …)."""
+
+    name: str
+    options: dict[str, Scalar] = {}
+
+
+class TargetConfig(_Table):
+    """``[target]``: the classical network, and which of its parameters are generated.
+
+    ``activation`` replaces the network's own; ``select`` holds names or shell patterns of
+    parameters, without it all are generated.
+    """
+
+    name: str
+    activation: Literal["none", "relu", "tanh"] | None = None
+    select: tuple[str, ...] | None = None
+
+
+class FactorConfig(_Table):
+    """One circuit: its kind, qubits and layers."""
+
+    name: Literal["RyCnot", "U3Cu3", "HardwareEfficient"]
+    n_qubits: PositiveInt
+    n_layers: PositiveInt
+    ring: bool = False
+
+
+class AnsatzConfig(_Table):
+    """``[ansatz]``: one circuit, or ``name = "product"`` with ``[[ansatz.factors]]``."""
+
+    name: Literal["RyCnot", "U3Cu3", "HardwareEfficient", "product"]
+    n_qubits: PositiveInt | None = None
+    n_layers: PositiveInt | None = None
+    ring: bool = False
+    factors: tuple[FactorConfig, ...] | None = None
+
+
+class MappingConfig(_Table):
+    """``[mapping]``: from (label of a bitstring, probability) to weights.
+
+    ``hidden`` belongs to ``affine`` and ``mlp`` (their own default if absent), ``activation`` to
+    ``mlp``, ``bond_dim`` to ``mps``.
+    """
+
+    name: Literal["affine", "mlp", "mps"] = "mlp"
+    hidden: tuple[PositiveInt, ...] | None = None
+    activation: str | None = None
+    bond_dim: PositiveInt | None = None
+    chunk_size: PositiveInt = 1
+
+
+class ScalingConfig(_Table):
+    """``[scaling]``: how probabilities are smoothed and scaled before the mapping.
+
+    What is left out is as in the recipe; see ``qt_hw.model.scaling.Scaling``.
+    """
+
+    recipe: Literal["balanced", "qt", "qpa", "qtrl"] = "balanced"
+    learnable: bool = False
+    smoothing: NonNegativeFloat | None = None
+    alpha: PositiveFloat | None = None
+    beta: PositiveFloat | None = None
+    gamma: PositiveFloat | None = None
+    output: Literal["fitted", "centred"] | None = None
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+
+class BackendConfig(_Table):
+    """``[backend]``: where the circuits run, and how often each is measured.
+
+    ``shots`` left out asks for exact probabilities. What is not named here goes into
+    ``[backend.options]`` and reaches the backend as it is.
+    """
+
+    name: str = "statevector"
+    shots: PositiveInt | None = None
+    noise: str | None = None
+    dtype: Literal["complex64", "complex128"] | None = None
+    device: str | None = None
+    form: Literal["auto", "native", "lowered"] | None = None
+    options: dict[str, Scalar] = {}
+
+
+class AccountConfig(_Table):
+    """``[account]``: where a cloud keeps its results. Never holds secrets."""
+
+    bucket: str | None = None
+    region: str | None = None
+    instance: str | None = None
+
+
+class GradientConfig(_Table):
+    """``[gradient]``: ``auto``, ``exact``, ``parameter-shift``, ``spsa`` or ``subset(k)``."""
+
+    method: Annotated[
+        str, Field(pattern=r"^(auto|exact|parameter-shift|spsa|subset\([1-9][0-9]*\))$")
+    ] = "auto"
+
+
+class MitigationConfig(_Table):
+    """``[mitigation]``: correction of the measured vectors; none so far."""
+
+    method: Literal["none"] = "none"
+
+
+class EarlyStopping(_Table):
+    """``[optimizer.early_stopping]``: stop after ``patience`` evaluations without progress."""
+
+    patience: PositiveInt
+    metric: Metric = "train_loss"
+    min_delta: NonNegativeFloat = 0.0
+
+
+class OptimizerConfig(_Table):
+    """``[optimizer]``: Adam, its rates, and the lengths of the training.
+
+    ``lr_angles`` is the circuit's rate; ``lr_mapping`` that of everything else (mapping, learnable
+    scaling, parameters of the target that are not generated). ``decay`` and ``decay_every`` (in
+    steps) belong to the schedule ``step``; ``decay`` and ``plateau_patience`` (in evaluations) to
+    ``plateau``; ``warmup`` (in steps) to all. ``eval_every`` and ``checkpoint_every`` are in steps.
+    """
+
+    steps: PositiveInt
+    batch_size: PositiveInt = 128
+    lr_angles: NonNegativeFloat = 5e-3
+    lr_mapping: NonNegativeFloat = 5e-3
+    schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    decay_every: PositiveInt = 1000
+    plateau_patience: NonNegativeInt = 5
+    plateau_metric: Metric = "train_loss"
+    warmup: NonNegativeInt = 0
+    weight_decay: NonNegativeFloat = 0.0
+    eps: PositiveFloat = 1e-8
+    clip_norm: PositiveFloat | None = None
+    early_stopping: EarlyStopping | None = None
+    eval_every: PositiveInt = 50
+    checkpoint_every: PositiveInt = 50
+
+
+class SeedsConfig(_Table):
+    """``[seeds]``: order of the data, initialisation, and sampling of shots, kept apart."""
+
+    data: NonNegativeInt = 0
+    init: NonNegativeInt = 0
+    sampling: NonNegativeInt = 0
+
+
+class BudgetConfig(_Table):
+    """``[budget]``: caps that no run may exceed."""
+
+    max_usd: NonNegativeFloat | None = None
+    max_qpu_seconds: NonNegativeFloat | None = None
+
+
+class RunConfig(_Table):
+    """Everything that determines a run."""
+
+    description: str = ""
+    task: TaskConfig
+    target: TargetConfig
+    ansatz: AnsatzConfig
+    mapping: MappingConfig = MappingConfig()
+    scaling: ScalingConfig = ScalingConfig()
+    backend: BackendConfig = BackendConfig()
+    account: AccountConfig = AccountConfig()
+    gradient: GradientConfig = GradientConfig()
+    mitigation: MitigationConfig = MitigationConfig()
+    optimizer: OptimizerConfig
+    seeds: SeedsConfig = SeedsConfig()
+    budget: BudgetConfig = BudgetConfig()
+
+    def noiseless(self) -> RunConfig:
+        """Return the twin that differs in nothing but exact probabilities.
+
+        >>> from qt_hw.training.loading import load_config
+        >>> load_config("digits").noiseless().backend.shots is None
+        True
+        """
+        own = self.backend.name == "statevector"
+        backend = self.backend.model_copy(update={"shots": None}) if own else BackendConfig()
+        shift = self.gradient.method == "parameter-shift"
+        gradient = GradientConfig() if shift else self.gradient
+        return self.model_copy(update={"backend": backend, "gradient": gradient})
+
+    @property
+    def exact(self) -> bool:
+        """Whether the run uses exact probabilities, so that it is its own noiseless twin."""
+        return self.backend.shots is None

@@ -1,0 +1,158 @@
+"""Figures of a run and of a pair of runs, as PNG and SVG.
+
+Colours are those of Okabe and Ito, which colour-blind readers can tell apart; curves differ in
+line style too.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qt_hw.training.storage import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_pair", "draw_run", "learning_curves", "probability_vector", "weight_histogram"]
+
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
+_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7")
+_MOST_BARS = 64
+
+Rows = Sequence[Mapping[str, Any]]
+Arrays = Mapping[str, NDArray[np.float64]]
+
+
+def learning_curves(runs: Mapping[str, Rows]) -> Figure:
+    """Return loss and test accuracy over the steps, one colour for each run."""
+    figure = _figure(8.6, 3.6)
+    loss, accuracy = figure.subplots(1, 2)
+    for (name, rows), colour in zip(runs.items(), _COLOURS, strict=False):
+        steps = [row["step"] for row in rows]
+        loss.plot(steps, [row["train_loss"] for row in rows], "--", color=colour, linewidth=1.2)
+        loss.plot(steps, [row["test_loss"] for row in rows], "-", color=colour, label=name)
+        accuracy.plot(steps, [100 * row["test_accuracy"] for row in rows], color=colour, label=name)
+    loss.plot([], [], "-", color=GREY, label="test")
+    loss.plot([], [], "--", color=GREY, linewidth=1.2, label="training")
+    loss.set_yscale("log")
+    _label(loss, "Loss", "step", "mean loss")
+    _label(accuracy, "Test accuracy", "step", "test accuracy (%)")
+    last = [100 * rows[-1]["test_accuracy"] for rows in runs.values() if rows]
+    if last and min(last) > 80:
+        accuracy.set_ylim(60, 101)
+    loss.legend(frameon=False)
+    accuracy.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def probability_vector(
+    measured: NDArray[np.float64], ideal: NDArray[np.float64], shots: int | None
+) -> Figure:
+    """Return the measured probabilities against the exact ones of the same angles.
+
+    Up to 64 outcomes are drawn as bars in their order; more are sorted by their exact value.
+    """
+    figure = _figure(8.6, 3.4)
+    axes = figure.subplots()
+    distance = 0.5 * float(np.abs(measured - ideal).sum())
+    few = len(ideal) <= _MOST_BARS
+    order = np.arange(len(ideal)) if few else np.argsort(ideal)[::-1]
+    x = np.arange(len(ideal))
+    label = "exact" if shots is None else f"{shots:,} shots"
+    if few:
+        axes.bar(x, measured[order], width=0.8, color=ORANGE, alpha=0.75, label=label)
+        axes.plot(x, ideal[order], "_", color=BLUE, markersize=7, markeredgewidth=2, label="ideal")
+        xlabel = "outcome (qubit 0 is the least significant bit)"
+    else:
+        dots = axes.plot(x, measured[order], ".", color=ORANGE, markersize=2, label=label)
+        dots[0].set(alpha=0.6, rasterized=True)  # half a million dots would swamp an SVG
+        axes.plot(x, ideal[order], "-", color=BLUE, label="ideal")
+        xlabel = "outcomes, most probable first"
+        axes.set_yscale("symlog", linthresh=0.1 / len(ideal))
+    title = f"Probabilities at the end (total variation distance {distance:.3f})"
+    _label(axes, title, xlabel, "probability")
+    axes.margins(x=0.01)
+    axes.legend(frameon=False)
+    return figure
+
+
+def weight_histogram(
+    runs: Mapping[str, NDArray[np.float64]], initial: NDArray[np.float64]
+) -> Figure:
+    """Return the distribution of the generated weights, and that of the untrained target."""
+    figure = _figure(6.4, 3.6)
+    axes = figure.subplots()
+    everything = np.concatenate([initial, *runs.values()])
+    low, high = np.quantile(everything, [0.001, 0.999])
+    bins = np.linspace(low, high, 61).tolist()
+    axes.hist(initial, bins, color=GREY, alpha=0.35, density=True, label="target, untrained")
+    styles = ("-", "--", "-.", ":")
+    for (name, weights), colour, style in zip(runs.items(), _COLOURS, styles, strict=False):
+        axes.hist(
+            weights,
+            bins,
+            histtype="step",
+            density=True,
+            color=colour,
+            linestyle=style,
+            linewidth=1.6,
+            label=name,
+        )
+    _label(axes, "Generated weights", "weight", "density")
+    axes.legend(frameon=False)
+    return figure
+
+
+def draw_run(folder: Path, rows: Rows, arrays: Arrays, shots: int | None) -> None:
+    """Write the figures of one run into ``folder``."""
+    name = "exact" if shots is None else f"{shots:,} shots"
+    _draw(folder, {name: rows}, {name: arrays}, arrays, shots)
+
+
+def draw_pair(
+    folder: Path, rows: Mapping[str, Rows], arrays: Mapping[str, Arrays], shots: int | None
+) -> None:
+    """Write the figures of two runs into ``folder``; the vector is that of the last one."""
+    _draw(folder, rows, arrays, list(arrays.values())[-1], shots)
+
+
+def _draw(
+    folder: Path,
+    rows: Mapping[str, Rows],
+    arrays: Mapping[str, Arrays],
+    last: Arrays,
+    shots: int | None,
+) -> None:
+    _save(learning_curves(rows), folder / "learning-curves")
+    _save(probability_vector(last["probabilities"], last["ideal"], shots), folder / "probabilities")
+    weights = {name: a["weights"] for name, a in arrays.items()}
+    _save(weight_histogram(weights, last["initial"]), folder / "weights")
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _label(axes: Axes, title: str, x: str, y: str) -> None:
+    axes.set_title(title, fontsize=11, loc="left")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.set_axisbelow(True)
+
+
+def _save(figure: Figure, stem: Path) -> None:
+    for kind, options in (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}})):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, **options)
+        write_bytes(stem.with_suffix(f".{kind}"), buffer.getvalue())

@@ -1,0 +1,119 @@
+"""One call of ``train`` on a run folder: from the last checkpoint to the end."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import nn
+
+from qt_hw.model.generator import probabilities
+from qt_hw.model.quantum_train import QuantumTrain
+from qt_hw.tasks import Data, Task
+from qt_hw.training import figures
+from qt_hw.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from qt_hw.training.config import RunConfig
+from qt_hw.training.loading import to_toml
+from qt_hw.training.metrics import MetricsFile
+from qt_hw.training.progress import make_reporter
+from qt_hw.training.provenance import describe_run, now, run_key
+from qt_hw.training.storage import read_json, write_bytes, write_json, write_text
+from qt_hw.training.trainer import Row, Trainer
+
+__all__ = ["Session"]
+
+
+class Session:
+    """Trains a model in a folder that the caller has locked, then writes its results."""
+
+    def __init__(
+        self, folder: Path, config: RunConfig, model: QuantumTrain, task: Task, data: Data
+    ) -> None:
+        self.folder, self.config, self.model = folder, config, model
+        self.trainer = Trainer(config, model, task, data)
+        self.metrics = MetricsFile(folder / "metrics.csv")
+        write_text(folder / "config.toml", to_toml(config))
+        checkpoint = load_checkpoint(folder / "checkpoints", run_key(config))
+        if checkpoint is None:
+            write_json(folder / "manifest.json", describe_run(config, model, data, folder))
+        else:
+            self.trainer.load_state_dict(checkpoint.step, checkpoint.state)
+        self.metrics.cut(self.trainer.step)
+
+    def run(self, title: str, *, progress: bool) -> None:
+        """Train to the end."""
+        with make_reporter(title, self.config.optimizer.steps, progress=progress) as reporter:
+
+            def on_row(row: Row) -> None:
+                self.metrics.append(row)
+                reporter.on_row(row)
+
+            self.trainer.fit(
+                on_step=reporter.on_step, on_row=on_row, on_checkpoint=self._save_checkpoint
+            )
+
+    def finish(self, untrained: nn.Module) -> None:
+        """Write the trained weights, the final vectors, the figures and the results."""
+        rows = self.metrics.rows()
+        module = self.model.export()
+        state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        write_bytes(self.folder / "results" / "weights.safetensors", save(state))
+        arrays = self._final_arrays(untrained)
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        write_bytes(self.folder / "results" / "final.npz", buffer.getvalue())
+        figures.draw_run(self.folder / "figures", rows, arrays, self.config.backend.shots)
+        manifest = read_json(self.folder / "manifest.json")
+        manifest["circuit_share"]["end"] = rows[-1]["circuit_share"]
+        manifest["results"] = _results(manifest, rows[-1])
+        manifest.update(status="finished", finished=now())
+        write_json(self.folder / "manifest.json", manifest)
+
+    def _save_checkpoint(self) -> None:
+        state = self.trainer.state_dict()
+        checkpoint = Checkpoint(step=self.trainer.step, state=state, run_key=run_key(self.config))
+        save_checkpoint(self.folder / "checkpoints", checkpoint)
+
+    @torch.no_grad()
+    def _final_arrays(self, untrained: nn.Module) -> dict[str, NDArray[np.float64]]:
+        generator = self.model.generator
+        weights = self.model.weights()
+        initial = dict(untrained.named_parameters())
+        vectors = {
+            "probabilities": generator(),
+            "ideal": probabilities(generator.ansatz, generator.angles.detach()),
+            "angles": generator.angles.detach(),
+            "weights": torch.cat([w.flatten() for w in weights.values()]),
+            "initial": torch.cat([initial[name].detach().flatten() for name in weights]),
+        }
+        return {name: v.double().cpu().numpy() for name, v in vectors.items()}
+
+
+def _results(manifest: Mapping[str, Any], row: Row) -> dict[str, Any]:
+    """Return the final figures that tables show."""
+    parameters = manifest["parameters"]
+    trained = parameters["n_trained"] + parameters["n_kept"]
+    return {
+        "steps": row["step"],
+        "test_accuracy": row["test_accuracy"],
+        "train_accuracy": row["train_accuracy"],
+        "test_loss": row["test_loss"],
+        "train_loss": row["train_loss"],
+        "generalisation_gap": row["test_loss"] - row["train_loss"],
+        "trained_parameters": trained,
+        "target_parameters": parameters["n_target"],
+        "trained_share": trained / parameters["n_target"],
+        "circuit_share_start": manifest["circuit_share"]["start"],
+        "circuit_share_end": manifest["circuit_share"]["end"],
+        "circuits": row["circuits"],
+        "shots": row["shots"],
+        "circuits_per_gradient_native": manifest["circuits"]["per_gradient"]["native"],
+        "circuits_per_gradient_lowered": manifest["circuits"]["per_gradient"]["lowered"],
+        "seconds": row["seconds"],
+    }

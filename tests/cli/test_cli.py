@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from qt_hw.cli.main import main
+from qt_hw.tasks import build_target, get_task
+from qt_hw.training.loading import known_presets
+from qt_hw.training.run import Run
+
+SMALL = [
+    "digits-quick",
+    "--set=backend.name=statevector",
+    "--set=task.options={train_size=200, test_size=100}",
+    "--set=optimizer.steps=6",
+    "--set=optimizer.eval_every=3",
+    "--set=optimizer.checkpoint_every=2",
+]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Return a function that runs the program here: (exit code, output, error output)."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["qt-hw", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        captured = capsys.readouterr()
+        return int(caught.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """Return the folder of a small pair and what the program printed."""
+    out = tmp_path_factory.mktemp("cli") / "pair"
+    done = subprocess.run(
+        [sys.executable, "-m", "qt_hw.cli", "run", *SMALL, "--out", str(out)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        check=True,
+    )
+    return out, done.stdout, done.stderr
+
+
+def test_help_names_the_commands_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom qt_hw.cli.main import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'qiskit', 'numpy', 'pydantic', 'matplotlib', 'scipy'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=True
+    )
+    assert "HEAVY []" in done.stdout
+    for command in ("run", "export", "presets", "backends", "doctor"):
+        assert command in done.stdout
+
+
+def test_run_prints_one_table(finished: tuple[Path, str, str]) -> None:
+    out, printed, progress = finished
+    results = {name: Run.open(out / name).results() for name in ("noiseless", "sampled")}
+    header = next(line for line in printed.splitlines() if "noiseless" in line)
+    assert header.split() == ["noiseless", "sampled"]
+    accuracy = next(line for line in printed.splitlines() if line.startswith("test accuracy"))
+    assert accuracy.split()[2:] == [f"{r['test_accuracy']:.2%}" for r in results.values()]
+    shots = next(line for line in printed.splitlines() if line.startswith("shots used"))
+    assert shots.split()[-1] == f"{results['sampled']['shots']:,}"
+    # RY on 6 qubits in 2 layers: 12 angles of two terms, and the base circuit.
+    assert "25 / 25" in printed
+    assert "418 of 2,410 (17.3%)" in printed
+    assert str(out) in printed
+    assert "noiseless: step 6/6" in progress
+
+
+def test_an_existing_folder_is_refused(finished: tuple[Path, str, str], call: Call) -> None:
+    code, printed, error = call("run", *SMALL, "--out", str(finished[0]))
+    assert (code, printed) == (2, "")
+    assert error.startswith("error: ")
+    assert "already exists; add --resume" in error
+    assert error.count("\n") == 1
+
+
+def test_resuming_what_is_finished_prints_the_table_again(
+    finished: tuple[Path, str, str], call: Call
+) -> None:
+    code, printed, _ = call("run", *SMALL, "--out", str(finished[0]), "--resume", "--quiet")
+    assert code == 0
+    assert printed.split() == finished[1].split()
+
+
+def test_resume_finds_the_newest_folder_of_the_preset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert call("run", *SMALL, "--set=optimizer.steps=1", "--quiet")[0] == 0
+    assert {p.name for p in Path("runs").iterdir()} == {"digits-quick", "digits-quick-2"}
+    code, printed, _ = call("run", *SMALL, "--set=optimizer.steps=1", "--quiet", "--resume")
+    assert code == 0
+    assert "runs/digits-quick-2" in printed
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = ["run", *SMALL, "--set=optimizer.steps=20000", "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qt_hw.cli", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    deadline = time.monotonic() + 120
+    while not list(out.glob("noiseless/checkpoints/*.json")) and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    last = error.strip().splitlines()[-1]
+    assert last.startswith("stopped; go on with: qt-hw run digits-quick")
+    assert last.endswith(f"--out {out} --resume")
+    assert "Traceback" not in error
+    assert not list(out.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "parts"),
+    [
+        (("run", "digts"), 2, ["unknown preset 'digts'", "did you mean 'digits'"]),
+        (("run", "missing.toml"), 2, ["no file missing.toml"]),
+        (("run", "digits", "--set", "optimizer.stepz=3"), 2, ["mean 'optimizer.steps'"]),
+        (("run", "digits", "--set", "backend.shots=0"), 2, ["backend.shots", "got 0"]),
+        (("run", "digits", "--set", "backend.name=statevektor"), 2, ["mean 'statevector'"]),
+        (("run", "digits", "--set", "ansatz.n_qubits=5"), 2, ["need 6 qubits"]),
+        (("export", "missing", "model.safetensors"), 6, ["missing is not a run folder"]),
+    ],
+)
+def test_errors_are_one_line_with_an_exit_code(
+    arguments: tuple[str, ...],
+    code: int,
+    parts: list[str],
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    got, printed, error = call(*arguments)
+    assert (got, printed) == (code, "")
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert all(part in error for part in parts), error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mistyped_command_gets_a_suggestion(call: Call) -> None:
+    code, _, error = call("rum")
+    assert code == 2
+    assert "run" in error
+
+
+def test_export_writes_the_plain_network(
+    finished: tuple[Path, str, str], tmp_path: Path, call: Call
+) -> None:
+    out, file = finished[0], tmp_path / "model.safetensors"
+    for which in ("noiseless", "sampled"):
+        code, printed, _ = call("export", str(out), str(file), "--from", which)
+        assert code == 0
+        assert "2,410 weights of mlp-64-32-10" in printed
+        network = build_target("mlp-64-32-10", torch.Generator())
+        network.load_state_dict(load_file(file))
+        x, y = get_task("digits", train_size=200, test_size=100).load().test
+        accuracy = float((network(x).argmax(1) == y).double().mean())
+        assert accuracy == pytest.approx(Run.open(out / which).results()["test_accuracy"])
+        described = json.loads(file.with_suffix(".json").read_text())
+        assert described["test_accuracy"] == pytest.approx(accuracy)
+        assert described["target"]["name"] == "mlp-64-32-10"
+
+
+def test_export_takes_the_noiseless_run_unless_asked(
+    finished: tuple[Path, str, str], tmp_path: Path, call: Call
+) -> None:
+    call("export", str(finished[0]), str(tmp_path / "a.safetensors"))
+    call("export", str(finished[0] / "noiseless"), str(tmp_path / "b.safetensors"))
+    same = (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    assert same
+
+
+def test_export_refuses_other_file_types(
+    finished: tuple[Path, str, str], tmp_path: Path, call: Call
+) -> None:
+    code, _, error = call("export", str(finished[0]), str(tmp_path / "model.pt"))
+    assert code == 2
+    assert "must end in .safetensors" in error
+
+
+def test_presets_are_listed_with_their_descriptions(call: Call) -> None:
+    code, printed, _ = call("presets")
+    assert code == 0
+    for name, description in known_presets().items():
+        assert name in printed
+        assert description.split(",")[0] in printed
+
+
+def test_backends_are_listed(call: Call) -> None:
+    code, printed, _ = call("backends")
+    assert code == 0
+    line = next(line for line in printed.splitlines() if line.startswith("statevector"))
+    assert "ready" in line
+    assert "exact" in line
+
+
+def test_doctor_says_what_is_missing_and_how_to_get_it(call: Call) -> None:
+    code, printed, _ = call("doctor")
+    assert code == 0
+    assert torch.__version__ in printed
+    for line in printed.splitlines():
+        if " missing " in line:
+            extra = line.split()[0]
+            assert f"pip install 'qt-hw[{extra}]'" in line
