@@ -16,15 +16,14 @@ from qt_hw.simulation.program import Program
 
 __all__ = ["Move", "Moves", "moves"]
 
-#: Axes that are not qubits: the rows, and the pair (state, adjoint) of a backward pass.
-_ROW, _PAIR = -1, -2
+#: The axis of the rows; the others are qubits.
+_ROW = -1
 
 
-Kind = Literal["batch", "adjoint", "shared"]
+Kind = Literal["batch", "shared"]
 
 _SURROUNDINGS: dict[Kind, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "batch": ((_ROW,), ()),
-    "adjoint": ((_ROW,), (_PAIR,)),
     "shared": ((), (_ROW,)),
 }
 
@@ -56,7 +55,7 @@ def _move(old: tuple[int, ...], new: tuple[int, ...]) -> Move:
     at = {axis: i for i, axis in enumerate(old)}
     runs: list[list[int]] = []
     for axis in new:
-        joins = runs and min(axis, runs[-1][-1]) >= 0 and at[axis] == at[runs[-1][-1]] + 1
+        joins = runs and _ROW not in (axis, runs[-1][-1]) and at[axis] == at[runs[-1][-1]] + 1
         if joins:
             runs[-1].append(axis)
         else:
@@ -88,21 +87,19 @@ class Moves:
 def moves(program: Program, kind: Kind) -> Moves:
     """Plan the moves of a program.
 
-    The natural order is ``(row, n-1, …, 0)``, or ``(row, pair, n-1, …, 0)`` for ``"adjoint"``.
+    The natural order is ``(row, n-1, …, 0)``.
 
     Args:
         program: The compiled circuit.
-        kind: Where the other axes are while a block acts. ``"batch"``: each row has block
-            matrices of its own, ``(row, d, rest)``. ``"adjoint"``: the same with a state and its
-            adjoint side by side, ``(row, d, pair, rest)``. ``"shared"``: all rows share the
-            block matrices, ``(d, row, rest)``, one large product.
+        kind: Where the rows are while a block acts. ``"batch"``: each row has block matrices of
+            its own, ``(row, d, rest)``. ``"shared"``: all rows share the block matrices,
+            ``(d, row, rest)``, one large product.
     """
     before, after = _SURROUNDINGS[kind]
-    extra = (_ROW, _PAIR) if kind == "adjoint" else (_ROW,)
-    natural = (*extra, *range(program.width - 1, -1, -1))
+    natural = (_ROW, *range(program.width - 1, -1, -1))
     now, out = natural, []
     for block in program.blocks:
-        rest = tuple(axis for axis in now if axis >= 0 and axis not in block.qubits)
+        rest = tuple(axis for axis in now if axis not in (_ROW, *block.qubits))
         new = (*before, *block.qubits, *after, *rest)
         out.append(_move(now, new))
         now = new

@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from qt_hw.simulation.blocks import block_matrices
 from qt_hw.simulation.layout import moves
 from qt_hw.simulation.program import Program
+from qt_hw.simulation.threads import threads_for
 
 __all__ = ["final_states", "probabilities"]
 
@@ -48,19 +49,26 @@ class _Probabilities(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None]:
         matrices, state = ctx.saved_tensors
-        rows, d = matrices.shape[1], matrices.shape[-1]
-        plan = moves(ctx.program, "adjoint")
-        back = matrices.mH.resolve_conj()
-        both = torch.stack([state, 2.0 * cotangent * state], dim=1)
-        both = plan.undo_last(both, rows).reshape(rows, d, -1)
-        out = torch.empty_like(matrices)
-        for b in range(len(matrices) - 1, -1, -1):
-            before = torch.bmm(back[b], both)
-            half = both.shape[-1] // 2
-            torch.bmm(both[..., half:], before[..., :half].mH, out=out[b])
-            # The layout before this block is that after the previous one.
-            both = plan.undo[b](before, rows).reshape(rows, d, -1)
-        return out, None
+        with threads_for(2 * state.numel()):
+            return _adjoint(matrices, state, cotangent, ctx.program), None
+
+
+def _adjoint(matrices: Tensor, state: Tensor, cotangent: Tensor, program: Program) -> Tensor:
+    """Return the gradient of the block matrices, for ``dL/dp`` ``(B, 2**width)``."""
+    rows, d = matrices.shape[1], matrices.shape[-1]
+    plan = moves(program, "batch")
+    # The conjugate of the state goes back by the transpose, its adjoint by the inverse: kept so,
+    # the gradient of a block is a plain product of the two.
+    back = torch.cat([matrices.mT, matrices.mH], dim=1)
+    both = torch.cat([state.conj(), 2.0 * cotangent * state])
+    both = plan.undo_last(both, 2 * rows).reshape(2 * rows, d, -1)
+    out = torch.empty_like(matrices)
+    for b in range(len(matrices) - 1, -1, -1):
+        before = torch.bmm(back[b], both)
+        torch.bmm(both[rows:], before[:rows].mT, out=out[b])
+        # The layout before this block is that after the previous one.
+        both = plan.undo[b](before, 2 * rows).reshape(2 * rows, d, -1)
+    return out
 
 
 def probabilities(program: Program, angles: Tensor, dtype: torch.dtype) -> Tensor:
@@ -74,6 +82,7 @@ def probabilities(program: Program, angles: Tensor, dtype: torch.dtype) -> Tenso
     Returns:
         ``(B, 2**n_qubits)`` float32 or float64, index bit 0 = qubit 0.
     """
-    matrices = block_matrices(program, angles, dtype)
-    p: Tensor = _Probabilities.apply(matrices, program)  # type: ignore[no-untyped-call]
+    with threads_for(len(angles) << program.width):
+        matrices = block_matrices(program, angles, dtype)
+        p: Tensor = _Probabilities.apply(matrices, program)  # type: ignore[no-untyped-call]
     return p[:, : 2**program.n_qubits]

@@ -51,7 +51,7 @@ def train_pair(
 ) -> Comparison:
     """Train ``out/noiseless`` and ``out/sampled`` and compare them.
 
-    Without shots there is nothing to compare: only ``out/noiseless`` is made.
+    Without shots and noise there is nothing to compare: only ``out/noiseless`` is made.
 
     Args:
         config: As in ``train``.
@@ -70,9 +70,9 @@ def train_pair(
     check_folder(folder, config, resume=resume)
     if (folder / "config.toml").exists():
         raise InputError(f"{folder} holds a single run, not a pair; choose another --out")
-    if config.exact and (folder / "sampled").exists():
+    if config.is_noiseless and (folder / "sampled").exists():
         raise ConfigError(f"{folder / 'sampled'} has shots, this configuration has none")
-    plans = {"noiseless": config.noiseless()} | ({} if config.exact else {"sampled": config})
+    plans = {"noiseless": config.noiseless()} | ({} if config.is_noiseless else {"sampled": config})
     for plan in plans.values():
         make_model(plan, target)  # what is wrong with the second shows before the first is trained
     runs = {
@@ -108,7 +108,9 @@ def compare(folder: Path, runs: Mapping[str, Run]) -> Comparison:
 
 def _label(name: str, run: Run) -> str:
     backend = run.config.backend
-    return name if backend.shots is None else f"{backend.name}, {backend.shots:,} shots"
+    if name == "noiseless":
+        return name
+    return f"{backend.name}, {backend.shots:,} shots" if backend.shots else f"{backend.name}, exact"
 
 
 def _csv(results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -16,6 +16,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
 )
 
 __all__ = [
@@ -137,11 +138,18 @@ class AccountConfig(_Table):
 
 
 class GradientConfig(_Table):
-    """``[gradient]``: ``auto``, ``exact``, ``parameter-shift``, ``spsa`` or ``subset(k)``."""
+    """``[gradient]``: ``auto``, ``exact``, ``parameter-shift``, ``spsa(…)`` or ``subset(k)``."""
 
-    method: Annotated[
-        str, Field(pattern=r"^(auto|exact|parameter-shift|spsa|subset\([1-9][0-9]*\))$")
-    ] = "auto"
+    method: str = "auto"
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value != "auto":
+            from qt_hw.model.gradient import parse_gradient
+
+            parse_gradient(value, exact_possible=True)
+        return value
 
 
 class MitigationConfig(_Table):
@@ -231,6 +239,8 @@ class RunConfig(_Table):
         return self.model_copy(update={"backend": backend, "gradient": gradient})
 
     @property
-    def exact(self) -> bool:
-        """Whether the run uses exact probabilities, so that it is its own noiseless twin."""
-        return self.backend.shots is None
+    def is_noiseless(self) -> bool:
+        """Whether neither shots nor a device disturb the run: it is its own noiseless twin."""
+        backend = self.backend
+        device = ":" in backend.name or backend.noise is not None or "noise" in backend.options
+        return backend.shots is None and not device

@@ -167,12 +167,11 @@ def _problem(detail: ErrorDetails) -> str:
         return _unknown_key(key, path)
     if kind == "missing":
         return f"{key} is missing"
-    if kind == "string_pattern_mismatch" and key == "gradient.method":
-        rule = "must be auto, exact, parameter-shift, spsa or subset(k)"
-        return f"{key} {rule}, got {detail['input']!r}"
+    if kind == "value_error":
+        return f"{key}: {detail['msg'].removeprefix('Value error, ')}"
     if kind == "literal_error":
         return _unknown_choice(key, path, detail)
-    message = detail["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    message = detail["msg"].removeprefix("Input ")
     return f"{key} {message}, got {_shown(detail['input'])}"
 
 

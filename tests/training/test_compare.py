@@ -31,7 +31,7 @@ def test_both_start_alike_and_differ_by_the_shots(pair: Comparison) -> None:
     noiseless, sampled = pair.runs["noiseless"], pair.runs["sampled"]
     same = {"backend"}
     assert noiseless.config.model_dump(exclude=same) == sampled.config.model_dump(exclude=same)
-    assert (noiseless.config.exact, sampled.config.backend.shots) == (True, 256)
+    assert (noiseless.config.is_noiseless, sampled.config.backend.shots) == (True, 256)
     first, second = (run.metrics[0] for run in pair.runs.values())
     assert first["train_loss"] != second["train_loss"]
     # 256 shots move the weights by some per cent, not the scale of the loss at ln 10.

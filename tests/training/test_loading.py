@@ -37,7 +37,7 @@ def test_a_file_is_read_and_defaults_fill_the_rest(tmp_path: Path) -> None:
     assert config.optimizer.steps == 3
     assert config.scaling.recipe == "balanced"
     assert config.backend.name == "statevector"
-    assert config.exact
+    assert config.is_noiseless
 
 
 def test_empty_hidden_layers_are_not_lost() -> None:
@@ -94,7 +94,9 @@ def test_overrides_are_toml_values_or_bare_words(
         ("backend.shots=-4", ["backend.shots", "greater than 0", "got -4"]),
         ("ansatz.name=RyCnott", ["unknown ansatz.name 'RyCnott'", "did you mean 'RyCnot'"]),
         ("scaling.recipe=balance", ["did you mean 'balanced'"]),
-        ("gradient.method=subset(0)", ["subset(k)"]),
+        ("gradient.method=subset(0)", ["gradient.method", "subset(k) needs k"]),
+        ("gradient.method=spas", ["did you mean 'spsa'"]),
+        ("gradient.method=spsa(step=9)", ["gradient.method", "0 < step"]),
         ("mitigation.method=readout", ["mitigation.method", "known: none"]),
         ("seeds.data=-1", ["seeds.data", "-1"]),
         ("optimizer.early_stopping.patienc=3", ["mean 'optimizer.early_stopping.patience'"]),
