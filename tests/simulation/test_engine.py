@@ -146,3 +146,24 @@ def test_fusion_makes_blocks_of_the_asked_size():
     # 208 CU3 gates, a chain of four in each block.
     assert len(program.blocks) == 52
     assert program.pairs.slot.shape[1] == 208
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_same_numbers():
+    form = U3Cu3(6, 2).form("native")
+    program, rows = compile_circuit(form.circuit), shift_rows(form)
+    base = torch.tensor(np.random.default_rng(4).uniform(-3, 3, len(form.b)))
+    found = {}
+    for device in ("cpu", "cuda"):
+        angles = base.to(device).requires_grad_()
+        p = probabilities(program, angles[None], torch.complex128)
+        (slope,) = torch.autograd.grad(p[0, 3], angles)
+        with torch.no_grad():
+            parts = shifted_probabilities(
+                program, angles.detach(), rows.index, rows.shift, torch.complex128
+            )
+            swept = torch.cat([part.p.cpu() for part in parts])
+        found[device] = (p.detach().cpu(), slope.cpu(), swept)
+    for a, b in zip(found["cpu"], found["cuda"], strict=True):
+        torch.testing.assert_close(a, b, atol=1e-12, rtol=0)

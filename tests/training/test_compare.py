@@ -82,3 +82,19 @@ def test_a_wrong_backend_shows_before_anything_is_trained(tmp_path: Path) -> Non
     with pytest.raises(UnknownName):
         train_pair(small_config("backend.name=areo"), out=tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_noise_without_shots_has_a_twin_too(tmp_path: Path) -> None:
+    config = small_config(
+        "optimizer.steps=2",
+        "backend.name=aer",
+        "backend.noise=depolarizing(p1=0.01, p2=0.05)",
+        shots=None,
+    )
+    assert not config.is_noiseless
+    comparison = train_pair(config, out=tmp_path / "run", progress=False)
+    ends = [run.arrays() for run in comparison.runs.values()]
+    assert list(comparison.runs) == ["noiseless", "sampled"]
+    # The twin measures its ideal law, the noisy run is pulled towards the uniform vector.
+    assert abs(ends[0]["probabilities"] - ends[0]["ideal"]).max() < 1e-12
+    assert abs(ends[1]["probabilities"] - ends[1]["ideal"]).max() > 1e-3
