@@ -102,11 +102,11 @@ class AerBackend(LocalBackend):
             if self._noise is not None:
                 self._noise.check(form.circuit)
             verify_form(ansatz, form)
-            return Prepared(form=form, properties={"noise": self._noise_text()})
+            return Prepared.of(form, properties={"noise": self._noise_text()})
         compiled = self._snapshot.compile(ansatz)
         verify_form(ansatz, compiled.form)
         with_channels(compiled.form.circuit, self._snapshot.noise(compiled.physical))
-        return Prepared(
+        return Prepared.of(
             form=compiled.form,
             properties=self._snapshot.properties(compiled),
             calibration_date=self._snapshot.calibration_date,

@@ -40,7 +40,7 @@ def choose_form(ansatz: Ansatz, wanted: str, noise: Noise | None) -> Form:
         form = ansatz.form("native")
     else:
         form = _lowered_for(ansatz, noise)
-    if noise is not None and noise.given is not None:
+    if noise is not None:
         form = _all_alive(form)
     return form
 

@@ -68,7 +68,13 @@ class Ansatz(ABC):
             raise InputError(f"unknown form {name!r}; use 'native' or 'lowered'")
         if two not in ("cx", "cz"):
             raise InputError(f"unknown two-qubit gate {two!r}; use 'cx' or 'cz'")
-        return _native(self) if name == "native" else _lowered(self, two)
+        try:
+            return _native(self) if name == "native" else _lowered(self, two)
+        except TypeError as error:
+            if type(self).__hash__ is None:
+                kind = type(self).__name__
+                raise InputError(f"{kind} has no hash; use @dataclass(frozen=True)") from error
+            raise
 
     def lowered(self, two: TwoQubitGate = "cx") -> Triple:
         """Return ``(circuit, A, b)`` over {rz, ry, cx or cz} with ``a = A θ + b``.
@@ -108,6 +114,11 @@ def _terms(circuit: QuantumCircuit) -> NDArray[np.int64]:
 @lru_cache(maxsize=32)
 def _native(ansatz: Ansatz) -> Form:
     circuit, matrix, offsets = plain(ansatz.circuit())
+    if matrix.shape[1] != ansatz.n_angles or circuit.num_qubits != ansatz.n_qubits:
+        raise InputError(
+            f"{ansatz} says {ansatz.n_qubits} qubits and {ansatz.n_angles} angles, its circuit has "
+            f"{circuit.num_qubits} and {matrix.shape[1]}"
+        )
     return Form(name="native", circuit=circuit, A=matrix, b=offsets, terms=_terms(circuit))
 
 

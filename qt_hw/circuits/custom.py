@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from qiskit import QuantumCircuit
@@ -85,11 +85,11 @@ class ProductAnsatz(Ansatz):
         Raises:
             InputError: No parts, or something that is not an ansatz.
         """
-        if not parts or not all(isinstance(part, Ansatz) for part in parts):
+        self.parts = tuple(parts) if isinstance(parts, Iterable) else ()
+        if not self.parts or not all(isinstance(part, Ansatz) for part in self.parts):
             raise InputError("ProductAnsatz takes a non-empty list of ansätze")
-        self.parts = tuple(parts)
-        self.n_qubits = sum(part.n_qubits for part in parts)
-        self.n_angles = sum(part.n_angles for part in parts)
+        self.n_qubits = sum(part.n_qubits for part in self.parts)
+        self.n_angles = sum(part.n_angles for part in self.parts)
 
     def factors(self) -> tuple[Ansatz, ...]:
         return tuple(factor for part in self.parts for factor in part.factors())

@@ -202,13 +202,13 @@ def _lowered_gates(gates: Sequence[Instruction], n_qubits: int, two: TwoQubitGat
     return builder.gates
 
 
-def _without_dead(gates: list[_Gate]) -> list[_Gate]:
+def _without_dead(gates: list[_Gate], side: Literal["end", "start"]) -> list[_Gate]:
     # A dead rotation may be left out whatever its angle; `slot` only marks the angle as open.
     ops = [
         Op(g.kind, g.qubits, 0 if g.angle[0] else None, 0.0 if g.angle[0] else g.angle[1])
         for g in gates
     ]
-    return [g for g, dead in zip(gates, dead_operations(ops), strict=True) if not dead]
+    return [g for g, dead in zip(gates, dead_operations(ops, side), strict=True) if not dead]
 
 
 def lower(
@@ -231,7 +231,7 @@ def lower(
     """
     lowered = _lowered_gates(gates, n_qubits, two)
     if not keep_phases:
-        lowered = _without_dead(lowered)
+        lowered = _without_dead(_without_dead(lowered, "end"), "start")
     rows = [g.angle for g in lowered if g.angle[0]]
     vector = iter(ParameterVector("a", len(rows)))
     out = QuantumCircuit(n_qubits)

@@ -45,7 +45,7 @@ def _affine(value: Any, columns: dict[Parameter, int], gate: str) -> Linear:
     if isinstance(value, Parameter):
         return {columns[value]: 1.0}, 0.0
     if not isinstance(value, ParameterExpression):
-        return {}, float(value)
+        return {}, _finite(float(value), gate)
     zero = dict.fromkeys(value.parameters, 0.0)
     linear = {}
     for parameter in value.parameters:
@@ -59,7 +59,13 @@ def _affine(value: Any, columns: dict[Parameter, int], gate: str) -> Linear:
         if slope.imag or not math.isfinite(slope.real):
             raise InputError(f"the angle {value} of gate {gate!r} has a complex or infinite factor")
         linear[columns[parameter]] = slope.real
-    return linear, float(value.bind(zero))
+    return linear, _finite(float(value.bind(zero)), gate)
+
+
+def _finite(value: float, gate: str) -> float:
+    if not math.isfinite(value):
+        raise InputError(f"gate {gate!r} has the angle {value}; angles are finite, in radians")
+    return value
 
 
 def plain(circuit: QuantumCircuit) -> tuple[QuantumCircuit, csr_array, NDArray[np.float64]]:
@@ -82,6 +88,11 @@ def plain(circuit: QuantumCircuit) -> tuple[QuantumCircuit, csr_array, NDArray[n
             )
         if name not in SUPPORTED:
             list(expand(name, (), ()))  # raises with the list of supported gates
+        if not item.operation.base_class.__module__.startswith("qiskit.circuit.library."):
+            raise UnsupportedGate(
+                f"gate {name!r} is a custom gate with the name of a standard one; "
+                "pass circuit.decompose()"
+            )
         if getattr(item.operation, "ctrl_state", None) not in (None, 1):
             raise UnsupportedGate(f"gate {name!r} with an open control is not supported; use x")
         qubits = [circuit.find_bit(qubit).index for qubit in item.qubits]

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from qt_hw.circuits.gates import ELEMENTARY, Op
 
 __all__ = ["dead_operations"]
+
+Side = Literal["either", "end", "start"]
 
 #: A Pauli word without its sign: bit masks of the qubits with an X part and with a Z part.
 Word = tuple[int, int]
@@ -65,8 +68,15 @@ def _harmless(words: list[Word], path: Sequence[list[Turn]]) -> bool:
     return all(word is not None and word[0] == 0 for word in carried)
 
 
-def dead_operations(operations: Sequence[Op]) -> list[bool]:
+def dead_operations(operations: Sequence[Op], side: Side = "either") -> list[bool]:
     """Tell for each operation with an angle whether the angle is dead (else False).
+
+    Each answer holds by itself. Operations that are dead by the same side commute, so all of
+    them may be left out together; those of different sides may not.
+
+    Args:
+        operations: The circuit, in time order.
+        side: ``"end"``: carried past all later gates; ``"start"``: past all earlier ones.
 
     >>> dead_operations([Op("rz", (0,), 0), Op("ry", (0,), 1), Op("rz", (0,), 2)])
     [True, False, True]
@@ -80,9 +90,8 @@ def dead_operations(operations: Sequence[Op]) -> list[bool]:
             dead.append(False)
             continue
         words = _words(op)
-        dead.append(
-            _harmless(words, _Tail(turns, i + 1)) or _harmless(words, _Tail(backwards, n - i))
-        )
+        end = side != "start" and _harmless(words, _Tail(turns, i + 1))
+        dead.append(end or (side != "end" and _harmless(words, _Tail(backwards, n - i))))
     return dead
 
 

@@ -11,10 +11,12 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from qt_hw.circuits.form import Form
 
@@ -53,8 +55,20 @@ class Origin:
     index: NDArray[np.int64]
     shift: NDArray[np.float64]
 
+    def makes(self, bindings: NDArray[np.float64]) -> bool:
+        """Whether ``bindings`` ``(B·R, P)`` really came about so."""
+        n_rows = len(self.index)
+        if bindings.shape != (len(self.base) * n_rows, self.base.shape[1]):
+            return False
+        rows = bindings.reshape(len(self.base), n_rows, -1)
+        changed = rows != self.base[:, None, :]
+        at = np.arange(n_rows)
+        shifted = np.array_equal(rows[:, at, self.index], self.base[:, self.index] + self.shift)
+        changed[:, at, self.index] = False
+        return shifted and not changed.any()
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+
+@dataclass(frozen=True, eq=False)
 class Item:
     """One circuit with many bindings, all with the same number of shots.
 
@@ -77,7 +91,7 @@ class Item:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """What one step needs; ``seed`` is the entropy that its items extend by their ``part``."""
 
@@ -95,35 +109,46 @@ class Batch:
         return sum(len(item.bindings) * (item.shots or 0) for item in self.items)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """A circuit as the backend will run it: transpiled once, with parameters left open.
 
     Attributes:
-        form: The circuit, the affine map ``a = A θ + b`` from the ansatz' angles to the
-            circuit's, and the number of terms of each angle's shift rule.
+        circuit: Unmeasured; one plain ``Parameter`` per angle.
+        A: Sparse matrix of ``a = A θ + b`` from the ansatz' angles θ to the circuit's,
+            ``(angles of the circuit, angles of the ansatz)``.
+        b: Offsets, radians, ``(angles of the circuit,)``.
         properties: The backend's properties, as far as they matter for the result.
         calibration_date: ISO 8601 date of the calibration, or None where there is none.
+        terms: Terms of each angle's shift rule (see ``Form``); 2 for all by default.
+        name: Name of the form, ``"native"``, ``"lowered"`` or ``"isa"``.
     """
 
-    form: Form
+    circuit: QuantumCircuit
+    A: csr_array
+    b: NDArray[np.float64]
     properties: Mapping[str, Any] = field(default_factory=dict)
     calibration_date: str | None = None
+    terms: NDArray[np.int64] | None = None
+    name: str = "lowered"
 
-    @property
-    def circuit(self) -> QuantumCircuit:
-        """The circuit to run; one plain ``Parameter`` per angle."""
-        return self.form.circuit
+    @classmethod
+    def of(
+        cls,
+        form: Form,
+        properties: Mapping[str, Any] | None = None,
+        calibration_date: str | None = None,
+    ) -> Prepared:
+        """Return ``form`` as prepared."""
+        return cls(
+            form.circuit, form.A, form.b, properties or {}, calibration_date, form.terms, form.name
+        )
 
-    @property
-    def A(self) -> Any:  # noqa: N802 - the name of the shared interface
-        """Sparse matrix of ``a = A θ + b``, ``(angles of the circuit, angles of the ansatz)``."""
-        return self.form.A
-
-    @property
-    def b(self) -> NDArray[np.float64]:
-        """Offsets of ``a = A θ + b``, radians."""
-        return self.form.b
+    @cached_property
+    def form(self) -> Form:
+        """The form in which the circuit is differentiated."""
+        terms = np.full(len(self.b), 2, dtype=np.int64) if self.terms is None else self.terms
+        return Form(name=self.name, circuit=self.circuit, A=self.A, b=self.b, terms=terms)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +180,7 @@ class Limits:
         max_executions: Most bindings × shots in one job.
         max_outcomes: Most bindings × outcomes of one step, base and shifted: what a simulator
             can compute and hold in sensible time.
+        memory_limit: Bytes of results that a simulator should hold at a time.
         exact: Whether ``shots=None`` is possible.
         paid: Whether running costs money or a metered quota.
     """
@@ -165,6 +191,7 @@ class Limits:
     max_bindings: int | None = None
     max_executions: int | None = None
     max_outcomes: int | None = None
+    memory_limit: int = 4 << 30
     exact: bool = False
     paid: bool = False
 

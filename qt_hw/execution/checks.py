@@ -64,10 +64,10 @@ def check_job(batch: Batch, limits: Limits) -> None:
 def _check_item(item: Item, label: str) -> None:
     circuit, bindings = item.circuit, np.asarray(item.bindings)
     wanted = circuit.num_parameters
-    if bindings.ndim != 2 or bindings.shape[1] != wanted:
+    if bindings.ndim != 2 or bindings.shape[1] != wanted or not len(bindings):
         raise InputError(
             f"{label}: the bindings have the shape {bindings.shape}, the circuit has {wanted} "
-            f"parameters: pass (B, {wanted})"
+            f"parameters: pass (B, {wanted}) with B of at least 1"
         )
     if not np.issubdtype(bindings.dtype, np.floating):
         raise InputError(f"{label}: the bindings must be float64, not {bindings.dtype}")
@@ -105,8 +105,8 @@ def check_step(limits: Limits, n_bindings: int, n_qubits: int, shots: int | None
     if limits.max_outcomes is not None and outcomes > limits.max_outcomes:
         raise PreflightError(
             [
-                f"one step needs {n_bindings:,} vectors of 2**{n_qubits} outcomes "
-                f"({outcomes:.1e} bins), the backend takes {limits.max_outcomes:.1e}; use "
+                f"one step needs {n_bindings:,} vectors of 2**{n_qubits} outcomes, "
+                f"the backend takes {limits.max_outcomes:,} bins in all; use "
                 + ("" if shots is None else "shots=None, gradient='spsa', ")
                 + "a larger chunk_size (fewer qubits) or a ProductAnsatz"
             ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qt_hw.errors import InputError
 from qt_hw.execution.backend import Backend, Batch, Cost, Counts, Item, Limits
 from qt_hw.execution.checks import check_batch
 
@@ -104,6 +105,10 @@ def run(backend: Backend, batch: Batch, token: str = "local") -> Counts:
         PreflightError: A limit is exceeded.
         BackendError: A job failed.
     """
+    if backend.limits.paid:
+        raise InputError(
+            f"{backend.name} costs money: it runs only through a priced and capped submission"
+        )
     jobs = split(batch, backend.limits)
     if len(jobs) == 1:
         return backend.submit(jobs[0][0], token).result()

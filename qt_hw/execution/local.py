@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import OrderedDict
+from collections import deque
+from typing import Any
+from weakref import WeakValueDictionary
 
 from qt_hw.errors import InputError
 from qt_hw.execution.backend import Backend, Batch, Cost, Counts, Job, JobStatus
@@ -11,16 +13,18 @@ from qt_hw.execution.checks import check_job
 
 __all__ = ["FinishedJob", "LocalBackend"]
 
-#: Results that stay available to ``find`` and ``job``: a step's own, and a few before it.
+#: Results that stay available to ``find`` and ``job`` although nobody holds them.
 _KEPT_JOBS = 4
+_KEPT_BYTES = 16 << 20
 
 
 class FinishedJob(Job):
     """A job that ran when it was submitted."""
 
-    def __init__(self, id: str, token: str, counts: Counts) -> None:
-        """Keep the result under ``id``."""
-        self.id, self.token, self._counts = id, token, counts
+    def __init__(self, token: str, number: int, counts: Counts) -> None:
+        """Keep the result of the ``number``-th submission."""
+        self.id, self.token, self.number = f"{token}/{number}", token, number
+        self._counts = counts
 
     def status(self) -> JobStatus:
         return JobStatus.DONE
@@ -37,8 +41,19 @@ class LocalBackend(Backend):
 
     def __init__(self) -> None:
         """Start without jobs."""
-        self._jobs: OrderedDict[str, FinishedJob] = OrderedDict()
+        # Jobs that somebody holds; the last small ones are held here.
+        self._jobs: WeakValueDictionary[str, FinishedJob] = WeakValueDictionary()
+        self._kept: deque[FinishedJob] = deque(maxlen=_KEPT_JOBS)
         self._n_submitted = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave jobs out of copies and pickles: they belong to this object."""
+        return {**self.__dict__, "_jobs": None, "_kept": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Start without jobs."""
+        self.__dict__.update(state)
+        self._jobs, self._kept = WeakValueDictionary(), deque(maxlen=_KEPT_JOBS)
 
     @abstractmethod
     def _run(self, batch: Batch) -> Counts:
@@ -63,15 +78,17 @@ class LocalBackend(Backend):
         self._check(batch)
         counts = self._run(batch)
         self._n_submitted += 1
-        job = FinishedJob(f"{token}/{self._n_submitted}", token, counts)
+        job = FinishedJob(token, self._n_submitted, counts)
         self._jobs[job.id] = job
-        while len(self._jobs) > _KEPT_JOBS:
-            self._jobs.popitem(last=False)
+        if sum(array.nbytes for array in counts.arrays) <= _KEPT_BYTES:
+            self._kept.append(job)
         return job
 
     def find(self, token: str) -> list[Job]:
         """Return the kept jobs of this object that carry ``token``, oldest first."""
-        return [job for job in self._jobs.values() if job.token == token]
+        found = [job for job in self._jobs.values() if job.token == token]
+        found.sort(key=lambda job: job.number)
+        return [*found]
 
     def job(self, id: str) -> Job:
         """Return a kept job.
@@ -81,7 +98,7 @@ class LocalBackend(Backend):
         """
         if id not in self._jobs:
             raise InputError(
-                f"{self.name} has no job {id!r}: it keeps the last {_KEPT_JOBS} of this process; "
+                f"{self.name} has no job {id!r}: a simulator's jobs end with their process; "
                 "submit again"
             )
         return self._jobs[id]

@@ -16,7 +16,7 @@ from qt_hw.circuits.form import Form
 from qt_hw.errors import InputError, UnknownName
 from qt_hw.execution.backend import Batch, Counts, Item, Limits, Prepared
 from qt_hw.execution.local import LocalBackend
-from qt_hw.simulation.program import BLOCK_QUBITS, Program, compile_circuit
+from qt_hw.simulation.program import BLOCK_QUBITS, Program, compile_any, compile_circuit
 from qt_hw.simulation.sampling import sample_counts
 from qt_hw.simulation.statevector import probabilities
 from qt_hw.simulation.sweep import can_sweep, shifted_probabilities
@@ -55,22 +55,30 @@ class StatevectorBackend(LocalBackend):
             InputError: An option has a wrong value.
         """
         super().__init__()
-        if dtype not in _DTYPES:
+        if str(dtype) not in _DTYPES:
             raise UnknownName("dtype", str(dtype), tuple(_DTYPES))
         if form not in _FORMS:
             raise UnknownName("form", str(form), _FORMS)
+        whole = isinstance(memory_limit, int) and not isinstance(memory_limit, bool)
+        if not whole or memory_limit < 1 << 20:
+            raise InputError(
+                f"memory_limit is a whole number of bytes, at least {1 << 20}, not {memory_limit!r}"
+            )
         self.name = "statevector"
         self.dtype, self.device, self._form = _DTYPES[dtype], _device(device), form
-        if memory_limit < 1 << 20:
-            raise InputError(f"memory_limit is in bytes, at least {1 << 20}, not {memory_limit}")
-        self._memory_limit = memory_limit
         # Two states, their moved copies and the probabilities live at the same time.
         most = int(np.log2(memory_limit / (6 * self.dtype.itemsize)))
-        self.limits = Limits(max_qubits=most, exact=True, max_outcomes=1 << 32)
+        self.limits = Limits(
+            max_qubits=most,
+            max_shots=1 << 53,
+            max_outcomes=1 << 32,
+            memory_limit=memory_limit,
+            exact=True,
+        )
 
     def prepare(self, ansatz: Ansatz) -> Prepared:
         """Return the ansatz in the chosen form."""
-        return Prepared(form=choose_form(ansatz, self._form))
+        return Prepared.of(choose_form(ansatz, self._form))
 
     def describe(self) -> dict[str, Any]:
         """Return name, precision, device and versions."""
@@ -84,9 +92,13 @@ class StatevectorBackend(LocalBackend):
         }
 
     def probabilities(self, circuit: QuantumCircuit, gate_angles: Tensor) -> Tensor:
-        """Return exact probabilities ``(B, 2**n)``, with autograd to ``gate_angles`` ``(B, P)``."""
+        """Return exact probabilities ``(B, 2**n)``, with autograd to ``gate_angles`` ``(B, P)``.
+
+        ``circuit`` belongs to a ``Form``: it is compiled once and must not change afterwards.
+        """
         program = compile_circuit(circuit)
-        p = probabilities(program, gate_angles.to(self.device), self.dtype)
+        parts = torch.split(gate_angles.to(self.device), self._rows_at_a_time(program))
+        p = torch.cat([probabilities(program, part, self.dtype) for part in parts])
         return p.to(gate_angles.device, torch.float64)
 
     def _run(self, batch: Batch) -> Counts:
@@ -95,8 +107,8 @@ class StatevectorBackend(LocalBackend):
         return Counts(arrays=arrays, shots=tuple(item.shots for item in batch.items))
 
     def _item(self, item: Item, seed: tuple[int, ...]) -> NDArray[Any]:
-        program = compile_circuit(item.circuit)
-        if item.origin is not None and can_sweep(program):
+        program = compile_any(item.circuit)
+        if item.origin is not None and item.origin.makes(item.bindings) and can_sweep(program):
             p = self._swept(program, item)
         else:
             p = self._batched(program, item.bindings)
@@ -120,12 +132,15 @@ class StatevectorBackend(LocalBackend):
                 mine[part.rows] = part.p.cpu().numpy()
         return out
 
-    def _batched(self, program: Program, bindings: NDArray[np.float64]) -> NDArray[Any]:
-        out = self._empty(len(bindings), program.n_qubits)
+    def _rows_at_a_time(self, program: Program) -> int:
         # Block matrices of all rows exist at once, next to the states.
         d = 2**program.block_qubits
         each = (3 * len(program.blocks) * d * d + 6 * 2**program.width) * self.dtype.itemsize
-        size = max(1, min(256, self._memory_limit // each))
+        return int(max(1, min(256, self.limits.memory_limit // each)))
+
+    def _batched(self, program: Program, bindings: NDArray[np.float64]) -> NDArray[Any]:
+        out = self._empty(len(bindings), program.n_qubits)
+        size = self._rows_at_a_time(program)
         for at in range(0, len(bindings), size):
             angles = torch.as_tensor(bindings[at : at + size], device=self.device)
             p = probabilities(program, angles.to(torch.float64), self.dtype)
@@ -144,8 +159,8 @@ def choose_form(ansatz: Ansatz, wanted: str) -> Form:
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).sum().item()
+    except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
         raise InputError(f"torch has no device {name!r} here; use 'cpu'") from error
     return device
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import reduce
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -86,10 +86,17 @@ def _vector(measurement: Measurement, angles: Tensor) -> Tensor:
 
 
 def _checked_angles(ansatz: Ansatz, angles: Any) -> Tensor:
-    tensor = torch.as_tensor(angles)
+    try:
+        values = np.ascontiguousarray(angles) if isinstance(angles, np.ndarray) else angles
+        tensor = torch.as_tensor(values)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"angles must be numbers (radians), ({ansatz.n_angles},) or (B, {ansatz.n_angles})"
+        ) from error
     if not tensor.is_floating_point() and tensor.dtype not in (torch.int32, torch.int64):
         raise InputError(f"angles must be real numbers (radians), not {tensor.dtype}")
-    if tensor.ndim not in (1, 2) or tensor.shape[-1] != ansatz.n_angles:
+    rows = tensor.shape[:-1]
+    if tensor.ndim not in (1, 2) or tensor.shape[-1] != ansatz.n_angles or 0 in rows:
         raise InputError(
             f"angles have the shape {tuple(tensor.shape)}; this ansatz takes "
             f"({ansatz.n_angles},) or (B, {ansatz.n_angles})"
@@ -265,20 +272,20 @@ class Generator(nn.Module):
         )
         return self._measurement
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """Return step, usage and what of the present angles is measured, JSON-ready."""
-        counted: set[int] = set()
+    def get_extra_state(self) -> Tensor:
+        """Return step, circuits, shots and the measured parts of the present angles, int64."""
+        return torch.tensor(
+            [self.step, self.usage.circuits, self.usage.shots, *sorted(self._counted())]
+        )
+
+    def _counted(self) -> set[int]:
+        """Return the parts that are measured at the present angles."""
         angles = as_array(self.angles)
         if self._measurement is not None and np.array_equal(self._measurement.angles[0], angles):
-            counted = self._measurement.counted
-        elif self._restored is not None and np.array_equal(self._restored[0], angles):
-            counted = self._restored[1]
-        return {
-            "step": self.step,
-            "circuits": self.usage.circuits,
-            "shots": self.usage.shots,
-            "measured": sorted(counted),
-        }
+            return self._measurement.counted
+        if self._restored is not None and np.array_equal(self._restored[0], angles):
+            return self._restored[1]
+        return set()
 
     def set_extra_state(self, state: Any) -> None:
         """Continue where ``get_extra_state`` was called.
@@ -287,13 +294,28 @@ class Generator(nn.Module):
             CheckpointError: The state is not one of a generator.
         """
         try:
-            self.step = int(state["step"])
-            self.usage = Usage(int(state["circuits"]), int(state["shots"]))
-            counted = {int(part) for part in state["measured"]}
-        except (KeyError, TypeError, ValueError) as error:
+            step, circuits, shots, *parts = (int(value) for value in state.tolist())
+        except (AttributeError, TypeError, ValueError) as error:
             raise CheckpointError("the generator's state in the checkpoint is damaged") from error
+        self.step, self.usage, counted = step, Usage(circuits, shots), set(parts)
         self._measurement = None
         self._restored = (as_array(self.angles).copy(), counted) if counted else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave measured vectors out of copies: they are drawn again, with the same numbers."""
+        counted = self._counted()
+        state = {**self.__dict__, "_measurement": None, "_restored": None}
+        if counted:
+            state["_restored"] = (as_array(self.angles).copy(), set(counted))
+        return state
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        # model.float() or .half() is meant for weights: angles keep their precision.
+        before = self.angles.detach().clone()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.angles.dtype != torch.float64:
+            self.angles.data = before.to(self.angles.device)
+        return self
 
     def describe(self) -> Mapping[str, Any]:
         """Return ansatz, backend, shots, gradient, form and numbers of circuits, JSON-ready."""

@@ -211,7 +211,7 @@ def _spsa(arguments: str) -> Spsa:
             values[key] = float(value)
         except ValueError:
             raise InputError(f"spsa: {key} must be a number, not {value!r}") from None
-    rule = Spsa(values.get("step", 0.2), int(values.get("directions", 1)))
-    if not 0.0 < rule.step <= np.pi or rule.directions < 1:
-        raise InputError("spsa needs 0 < step <= pi (radians) and directions >= 1")
-    return rule
+    step, directions = values.get("step", 0.2), values.get("directions", 1.0)
+    if not 0.0 < step <= np.pi or not 1 <= directions < np.inf or directions % 1:
+        raise InputError("spsa needs 0 < step <= pi (radians) and a whole number of directions")
+    return Spsa(step, int(directions))

@@ -11,7 +11,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Real
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -38,11 +40,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 def n_blocks_for(n_weights: int, chunk_size: int = 1) -> int:
     """Return how many basis states ``n_weights`` weights need: ``ceil(M / chunk)``."""
-    if n_weights < 1 or chunk_size < 1:
-        raise InputError(
-            f"n_weights and chunk_size must be at least 1, not {n_weights} and {chunk_size}"
-        )
-    return -(-n_weights // chunk_size)
+    return -(-_whole("n_weights", n_weights) // _whole("chunk_size", chunk_size))
 
 
 def n_qubits_for(n_weights: int, chunk_size: int = 1) -> int:
@@ -75,16 +73,14 @@ class Mapping(nn.Module, ABC):
         chunk_size: Weights per basis state.
 
     Raises:
-        InputError: ``chunk_size`` is below 1.
+        InputError: ``chunk_size`` is not a whole number of at least 1.
     """
 
     labels: Tensor
 
     def __init__(self, *, chunk_size: int = 1) -> None:
         super().__init__()
-        if chunk_size < 1:
-            raise InputError(f"chunk_size must be at least 1, not {chunk_size}")
-        self.chunk_size = chunk_size
+        self.chunk_size = _whole("chunk_size", chunk_size)
         self.n_qubits = 0
 
     def built(
@@ -144,9 +140,11 @@ class _Stack(Mapping):
 
     def __init__(self, hidden: Sequence[int], *, chunk_size: int) -> None:
         super().__init__(chunk_size=chunk_size)
-        self.hidden = tuple(hidden)
-        if any(width < 1 for width in self.hidden):
-            raise InputError(f"every hidden width must be at least 1, not {list(self.hidden)}")
+        if not isinstance(hidden, Sequence) or isinstance(hidden, str | bytes):
+            raise InputError(
+                f"hidden must be a sequence of widths such as (8,), not {type(hidden).__name__}"
+            )
+        self.hidden = tuple(_whole("every hidden width", width) for width in hidden)
         self.layers = nn.Sequential()
 
     def _activation(self) -> nn.Module | None:
@@ -178,7 +176,7 @@ class AffineMapping(_Stack):
         chunk_size: Weights per basis state.
 
     Raises:
-        InputError: A width or ``chunk_size`` is below 1.
+        InputError: A width or ``chunk_size`` is not a whole number of at least 1.
     """
 
     def __init__(self, hidden: Sequence[int] = (4, 20, 4), *, chunk_size: int = 1) -> None:
@@ -198,7 +196,7 @@ class MlpMapping(_Stack):
         chunk_size: Weights per basis state.
 
     Raises:
-        InputError: A width or ``chunk_size`` is below 1.
+        InputError: A width or ``chunk_size`` is not a whole number of at least 1.
         UnknownName: There is no such activation.
     """
 
@@ -206,6 +204,11 @@ class MlpMapping(_Stack):
         self, hidden: Sequence[int] = (8,), activation: str = "tanh", *, chunk_size: int = 1
     ) -> None:
         super().__init__(hidden, chunk_size=chunk_size)
+        if not isinstance(activation, str):
+            raise InputError(
+                f"activation must be one of {', '.join(ACTIVATIONS)}, "
+                f"not {type(activation).__name__}"
+            )
         if activation not in ACTIVATIONS:
             raise UnknownName("activation", activation, tuple(ACTIVATIONS))
         self.activation = activation
@@ -239,16 +242,16 @@ class MpsMapping(Mapping):
         noise: Standard deviation of the initial deviation from the identity.
 
     Raises:
-        InputError: ``bond_dim`` or ``chunk_size`` is below 1, or ``noise`` is not positive.
+        InputError: ``bond_dim`` or ``chunk_size`` is not a whole number of at least 1, or
+            ``noise`` is not positive.
     """
 
     def __init__(self, bond_dim: int, *, chunk_size: int = 1, noise: float = 0.05) -> None:
         super().__init__(chunk_size=chunk_size)
-        if bond_dim < 1:
-            raise InputError(f"bond_dim must be at least 1, not {bond_dim}")
-        if not (math.isfinite(noise) and noise > 0):
-            raise InputError(f"noise must be a positive number, not {noise}")
-        self.bond_dim, self.noise = bond_dim, noise
+        self.bond_dim = _whole("bond_dim", bond_dim)
+        if isinstance(noise, bool) or not isinstance(noise, Real) or not 0 < noise < math.inf:
+            raise InputError(f"noise must be a positive number, not {noise!r}")
+        self.noise = float(noise)
 
     def _build(self, generator: torch.Generator) -> None:
         self.sites = self._near_identity((self.n_qubits + 1, 2), generator)
@@ -292,6 +295,12 @@ class MpsMapping(Mapping):
     def describe(self) -> dict[str, object]:
         """Return the description as in a configuration file: JSON-ready."""
         return {"kind": "mps", "bond_dim": self.bond_dim, "chunk_size": self.chunk_size}
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+    return int(value)
 
 
 def _site(core: Tensor, v: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qt_hw.circuits.ansatz import Ansatz
-from qt_hw.errors import InputError
+from qt_hw.errors import InputError, PreflightError
 from qt_hw.execution.backend import Backend, Batch, Counts, Item, Prepared
 from qt_hw.execution.checks import check_shots, check_step
 from qt_hw.execution.dispatch import run
@@ -29,11 +29,12 @@ __all__ = ["Measurement", "Setup", "Usage"]
 
 Array = NDArray[np.float64]
 
-#: Bins of shifted vectors in one item; more are measured in several, with streams of their own.
-_ITEM_BINS = 1 << 27
-#: Bins of shifted vectors that are kept for further backward passes; above it they are drawn
-#: again, from the same streams, so that the numbers are the same.
-_KEPT_BINS = 1 << 29
+#: Bytes of the backend's memory limit for each bin of one item (vectors, counts and copies);
+#: more bins are measured in several items, with streams of their own.
+_ITEM_BYTES = 32
+#: The same for the shifted vectors that are kept for further backward passes; above it they are
+#: drawn again, from the same streams, so that the numbers are the same.
+_KEPT_BYTES = 16
 
 
 @dataclass
@@ -79,7 +80,7 @@ class Setup:
                 f"ansatz must be an Ansatz (for a circuit: CircuitAnsatz(circuit)), "
                 f"not {type(ansatz).__name__}"
             )
-        if mitigation not in (None, "none", [], ()):
+        if not (mitigation is None or (isinstance(mitigation, str) and mitigation == "none")):
             raise InputError("this version has no error mitigation; pass mitigation=None")
         self.ansatz, self.shots = ansatz, check_shots(shots)
         self.backend = open_backend(backend)
@@ -96,7 +97,12 @@ class Setup:
     def _prepare(self) -> tuple[Factor, ...]:
         out, first = [], 0
         parts = self.ansatz.factors()
+        most = self.backend.limits.max_qubits
         for number, part in enumerate(parts):
+            if most is not None and part.n_qubits > most:
+                raise PreflightError(
+                    [f"the circuit has {part.n_qubits} qubits, the backend takes {most}"]
+                )
             prepared = self.backend.prepare(part)
             rows = 1 + self.rule.n_rows(prepared.form)
             check_step(self.backend.limits, rows, part.n_qubits, self.shots)
@@ -154,6 +160,13 @@ class Measurement:
     _base: list[Array] | None = None
     _shifted: dict[int, _Shifted] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Check that the whole step is not too large."""
+        setup, n_bases = self.setup, len(self.angles)
+        for factor in setup.factors:
+            rows = n_bases * (1 + setup.rule.n_rows(factor.prepared.form))
+            check_step(setup.backend.limits, rows, factor.ansatz.n_qubits, setup.shots)
+
     def measure(self, with_shifts: bool) -> None:
         """Measure the base vectors; on a device also the shifted ones, in the same batch."""
         if self._base is not None:
@@ -194,14 +207,15 @@ class Measurement:
             return record.counts[i]
         array = self._run([self._shift_item(factor, record, i)]).arrays[0]
         bins = len(record.shifts) * len(self.angles) << factor.ansatz.n_qubits
-        if bins <= _KEPT_BINS:
+        if bins * _KEPT_BYTES <= self.setup.backend.limits.memory_limit:
             record.counts = [*(record.counts or []), array]
         return array
 
     def _plan(self, factor: Factor) -> _Shifted:
         stream = np.random.SeedSequence([*self.seed, factor.part(1)])
         shifts = self.setup.rule.draw(factor.prepared.form, np.random.default_rng(stream))
-        each = max(1, _ITEM_BINS // (len(self.angles) << factor.ansatz.n_qubits))
+        most = self.setup.backend.limits.memory_limit // _ITEM_BYTES
+        each = max(1, most // (len(self.angles) << factor.ansatz.n_qubits))
         slices = [slice(a, min(a + each, len(shifts))) for a in range(0, len(shifts), each)]
         record = _Shifted(shifts, slices)
         self._shifted[factor.number] = record

@@ -121,7 +121,7 @@ def _coherence(tensor: Tensor) -> float:
     relative to independent weights of the same variance: ``(1 + fan_in · var(row means) /
     var) / 2``. Generated rows are smooth, so their means do not average out.
     """
-    if tensor.ndim < 2:
+    if tensor.ndim < 2 or tensor.numel() == 0:
         return 1.0
     rows = tensor.flatten(1)
     variance = float(rows.var(correction=0))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qt_hw.circuits.ansatz import Ansatz
 from qt_hw.errors import InputError
 from qt_hw.model.generator import Generator
 from qt_hw.model.mapping import Mapping, n_blocks_for, n_qubits_for
@@ -18,7 +19,6 @@ from qt_hw.model.scaling import Scaling
 from qt_hw.model.target import Select, Target
 
 if TYPE_CHECKING:
-    from qt_hw.circuits.ansatz import Ansatz
     from qt_hw.execution.backend import Backend
 
 __all__ = ["QuantumTrain"]
@@ -72,7 +72,8 @@ class QuantumTrain(nn.Module):
         select: Select = None,
     ) -> None:
         super().__init__()
-        _check_types(target, mapping, scaling)
+        _check_types(target, ansatz, mapping, scaling)
+        _check_seed(seed)
         binder = Target(target, select)
         n_blocks = _blocks(binder.n_generated, mapping.chunk_size, ansatz.n_qubits)
         self.generator = Generator(
@@ -91,9 +92,10 @@ class QuantumTrain(nn.Module):
             dtype=binder.dtype,
         )
         x = reference_features(self.scaling, 2**ansatz.n_qubits, n_blocks)
-        self.output = OutputRule(self.scaling, self.mapping, binder.slots, x.to(binder.dtype))
+        with _full_precision(self.mapping):
+            self.output = OutputRule(self.scaling, self.mapping, binder.slots, x.to(binder.dtype))
         self.target = binder
-        self._cached: tuple[list[Tensor], dict[str, Tensor]] | None = None
+        self._cached: tuple[list[Tensor], Tensor] | None = None
         self.to(binder.device)
 
     def forward(self, *inputs: object, **kwargs: object) -> Tensor:
@@ -101,16 +103,15 @@ class QuantumTrain(nn.Module):
         return cast("Tensor", self.target.call(self.weights(), *inputs, **kwargs))
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the generated tensors by name; attached to autograd where gradients are on."""
-        if torch.is_grad_enabled():
-            return self._generate(self.generator())
-        # An exact vector follows from the angles; a sampled one may have been measured anew.
-        exact = self.generator.shots is None
-        state = [self.generator.angles if exact else self.generator(), *self._state()]
-        if self._cached is None or not _same(self._cached[0], state):
-            weights = self._generate(self.generator())
-            self._cached = ([t.detach().clone() for t in state], weights)
-        return dict(self._cached[1])
+        """Return the generated tensors by name; attached to autograd where gradients are on.
+
+        They are the caller's own: a change to one stays without effect on the model. ``autocast``
+        does not touch them.
+        """
+        with self.target.lock, _full_precision(self.mapping):
+            grad = torch.is_grad_enabled()
+            flat = self._generate(self.generator()) if grad else self._present()
+            return self.target.split(flat)
 
     def refresh(self) -> None:
         """Have the next call measure the circuit anew."""
@@ -133,7 +134,7 @@ class QuantumTrain(nn.Module):
         were permuted by π; the mean is over the weights and a fixed set of eight permutations.
         0: p does not matter. 1: only p does. Values slightly above 1 are sampling noise.
         """
-        with torch.no_grad():
+        with torch.no_grad(), self.target.lock, _full_precision(self.mapping):
             x = self._features(self.generator())
             return outputs_share(self.mapping, x, self.target.n_generated)
 
@@ -164,18 +165,37 @@ class QuantumTrain(nn.Module):
         x: Tensor = self.scaling(p, self.generator.shots, self.mapping.n_blocks)
         return self.output.gain * x.to(self.mapping.labels)
 
-    def _generate(self, p: Tensor) -> dict[str, Tensor]:
+    def _generate(self, p: Tensor) -> Tensor:
+        """Return the flat weights ``(n_generated,)``."""
         outputs: Tensor = self.mapping(self._features(p)).flatten()
-        return self.target.split(self.output(outputs[: self.target.n_generated]))
+        weights: Tensor = self.output(outputs[: self.target.n_generated])
+        return weights
+
+    def _present(self) -> Tensor:
+        """Return the flat weights without gradients, generated once per state."""
+        # An exact vector follows from the angles; a sampled one may have been measured anew.
+        exact = self.generator.shots is None
+        state = [self.generator.angles if exact else self.generator(), *self._state()]
+        if self._cached is None or not _same(self._cached[0], state):
+            weights = self._generate(self.generator())
+            self._cached = ([t.detach().clone() for t in state], weights)
+        return self._cached[1]
 
     def _state(self) -> list[Tensor]:
         """Everything but p that the weights depend on."""
         return [t for part in (self.scaling, self.mapping, self.output) for t in _tensors(part)]
 
 
-def _check_types(target: nn.Module, mapping: Mapping, scaling: str | Scaling) -> None:
+def _check_types(
+    target: nn.Module, ansatz: Ansatz, mapping: Mapping, scaling: str | Scaling
+) -> None:
     if not isinstance(target, nn.Module):
         raise InputError(f"target must be a torch module, not {type(target).__name__}")
+    if not isinstance(ansatz, Ansatz):
+        raise InputError(
+            "ansatz must be an Ansatz (for a circuit: CircuitAnsatz(circuit)), "
+            f"not {type(ansatz).__name__}"
+        )
     if not isinstance(mapping, Mapping):
         raise InputError(
             "mapping must be an AffineMapping, MlpMapping or MpsMapping, "
@@ -185,6 +205,16 @@ def _check_types(target: nn.Module, mapping: Mapping, scaling: str | Scaling) ->
         raise InputError(
             f"scaling must be a recipe's name or a Scaling, not {type(scaling).__name__}"
         )
+
+
+def _check_seed(seed: int) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"seed must be a whole number of at least 0, not {seed!r}")
+
+
+def _full_precision(mapping: Mapping) -> torch.autocast:
+    """Return a context without autocast: cached weights would carry its rounding elsewhere."""
+    return torch.autocast(mapping.labels.device.type, enabled=False)
 
 
 def _blocks(n_weights: int, chunk_size: int, n_qubits: int) -> int:

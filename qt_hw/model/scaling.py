@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ FLOOR = 1e-4
 """Below this multiple of the uniform probability the curve goes on along its tangent."""
 
 _SPREAD_FLOOR = 1e-3
+
+_OUTPUT_RULES = ("fitted", "centred")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +91,8 @@ class Scaling(nn.Module):
 
     Raises:
         UnknownName: There is no such recipe.
-        InputError: A constant is not positive, or the output rule or the share is not allowed.
+        InputError: A constant is not a positive number, or the output rule or the share is not
+            allowed.
 
     >>> x = Scaling("qtrl")(torch.tensor([0.25, 0.75], dtype=torch.float64))
     >>> [round(float(v), 4) for v in x]
@@ -108,13 +112,14 @@ class Scaling(nn.Module):
         share: float | None = None,
     ) -> None:
         super().__init__()
-        if recipe not in RECIPES:
-            raise UnknownName("scaling recipe", recipe, tuple(RECIPES))
+        base = RECIPES[_one_of("scaling recipe", recipe, tuple(RECIPES))]
+        smoothing = _real("smoothing", smoothing)
         if not (math.isfinite(smoothing) and smoothing >= 0):
             raise InputError(f"smoothing must be a number of at least 0, not {smoothing}")
-        base = RECIPES[recipe]
         self.name, self.base, self.learnable, self.smoothing = recipe, base, learnable, smoothing
-        self.output = base.output if output is None else _output_rule(output)
+        self.output = (
+            base.output if output is None else _one_of("output rule", output, _OUTPUT_RULES)
+        )
         self.share = base.share if share is None else _fraction(share)
         self._fixed = {
             "alpha": _positive("alpha", base.alpha if alpha is None else alpha),
@@ -191,19 +196,32 @@ class Scaling(nn.Module):
         return f"{self.name!r}, {values}, smoothing={self.smoothing:g}, output={self.output!r}"
 
 
-def _positive(key: str, value: float) -> float:
-    if not (math.isfinite(value) and value > 0):
-        raise InputError(f"{key} must be a positive number, not {value}")
-    return float(value)
+def _real(key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InputError(f"{key} must be a number, not {type(value).__name__}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
-def _fraction(value: float) -> float:
-    if not 0.0 < value < 1.0:
-        raise InputError(f"share must lie between 0 and 1, not {value}")
-    return float(value)
+def _positive(key: str, value: object) -> float:
+    number = _real(key, value)
+    if not (math.isfinite(number) and number > 0):
+        raise InputError(f"{key} must be a positive number, not {number}")
+    return number
 
 
-def _output_rule(value: str) -> str:
-    if value not in ("fitted", "centred"):
-        raise UnknownName("output rule", value, ("fitted", "centred"))
+def _fraction(value: object) -> float:
+    number = _real("share", value)
+    if not 0.0 < number < 1.0:
+        raise InputError(f"share must lie between 0 and 1, not {number}")
+    return number
+
+
+def _one_of(kind: str, value: object, allowed: tuple[str, ...]) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{kind} must be one of {', '.join(allowed)}, not {type(value).__name__}")
+    if value not in allowed:
+        raise UnknownName(kind, value, allowed)
     return value

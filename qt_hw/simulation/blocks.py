@@ -47,7 +47,8 @@ def _signatures(
 @lru_cache(maxsize=64)
 def constants(program: Program, dtype: torch.dtype, device: torch.device) -> PairConstants:
     """Return the constants of ``program``, cached."""
-    return PairConstants(program, dtype, device)
+    with torch.inference_mode(False):  # autograd cannot save tensors made in inference mode
+        return PairConstants(program, dtype, device)
 
 
 def pair_steps(c: PairConstants, angles: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,7 +56,8 @@ def pair_steps(c: PairConstants, angles: Tensor) -> tuple[Tensor, Tensor]:
     if angles.shape[1]:
         values = angles[:, c.slot] * c.open + c.offset
     else:
-        values = c.offset.expand(len(angles), *c.offset.shape)
+        # The sum of nothing keeps the result on the graph of the angles.
+        values = c.offset + angles.sum(dim=1)[:, None, None]
     values = values * c.factor
     real = torch.float64 if c.k0.dtype == torch.complex128 else torch.float32
     return values.cos().to(real), values.sin().to(real)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,15 @@ from qiskit import QuantumCircuit
 from qt_hw.circuits.gates import Op, elementary
 from qt_hw.circuits.native import operations
 
-__all__ = ["BLOCK_QUBITS", "Block", "PairTable", "Program", "compile_circuit", "compile_operations"]
+__all__ = [
+    "BLOCK_QUBITS",
+    "Block",
+    "PairTable",
+    "Program",
+    "compile_any",
+    "compile_circuit",
+    "compile_operations",
+]
 
 #: Qubits of a dense block; 4 and 5 are near the optimum on a CPU, see benchmarks/.
 BLOCK_QUBITS = 4
@@ -146,8 +155,9 @@ def _embed(matrix: NDArray[np.complex128], high: bool) -> NDArray[np.complex128]
     return both.astype(np.complex128)
 
 
+@lru_cache(maxsize=64)
 def compile_operations(
-    ops: Sequence[Op], n_qubits: int, n_slots: int, block_qubits: int = BLOCK_QUBITS
+    ops: tuple[Op, ...], n_qubits: int, n_slots: int, block_qubits: int = BLOCK_QUBITS
 ) -> Program:
     """Compile elementary operations; see ``compile_circuit``."""
     width = max(n_qubits, 2)
@@ -169,21 +179,32 @@ def compile_operations(
     return Program(n_qubits, width, n_slots, _pair_table(ops, pairs), tuple(blocks))
 
 
-# Programs of circuits that are still alive, by identity: circuits have no hash.
+def compile_any(circuit: QuantumCircuit, block_qubits: int = BLOCK_QUBITS) -> Program:
+    """Compile any circuit with plain parameters as it is now; equal gates share a program.
+
+    Raises:
+        UnsupportedGate: A gate outside the supported set.
+    """
+    ops = tuple(operations(circuit))
+    return compile_operations(ops, circuit.num_qubits, circuit.num_parameters, block_qubits)
+
+
+# Programs of circuits that are still alive, by identity: circuits have no hash, and reading the
+# gates of a large one takes as long as running it.
 _COMPILED: dict[tuple[int, int, int], tuple[weakref.ref[QuantumCircuit], Program]] = {}
 
 
 def compile_circuit(circuit: QuantumCircuit, block_qubits: int = BLOCK_QUBITS) -> Program:
-    """Compile a circuit with plain parameters (see ``Form.circuit``), once for each circuit.
+    """Compile the circuit of a ``Form``, once; it must not be changed afterwards.
+
+    A circuit from elsewhere goes through ``compile_any``.
 
     Raises:
         UnsupportedGate: A gate outside the supported set.
     """
     key = (id(circuit), len(circuit.data), block_qubits)
     if key not in _COMPILED:
-        n_slots = circuit.num_parameters
-        ops = operations(circuit)
-        program = compile_operations(ops, circuit.num_qubits, n_slots, block_qubits)
+        program = compile_any(circuit, block_qubits)
         forget = weakref.ref(circuit, lambda _: _COMPILED.pop(key, None))
         _COMPILED[key] = (forget, program)
     return _COMPILED[key][1]

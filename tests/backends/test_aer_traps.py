@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from qiskit import QuantumCircuit
 from qiskit.circuit import Gate, Parameter, ParameterVector
 from qiskit.quantum_info import Statevector
 
+import qt_hw as qt
 import qt_hw_aer
 from qt_hw.circuits.builtin import RyCnot
 from qt_hw.circuits.custom import CircuitAnsatz
@@ -130,10 +132,37 @@ def test_circuits_without_parameters_give_one_row_per_binding(density: int, n_ro
     assert len({row.tobytes() for row in counts}) == n_rows
 
 
-def test_no_bindings_give_no_rows() -> None:
+def test_no_bindings_are_refused() -> None:
     backend = qt_hw_aer.open()
     item = Item(circuit=backend.prepare(RyCnot(2, 1)).circuit, bindings=np.zeros((0, 2)), shots=5)
-    assert backend.submit(Batch(items=(item,)), "t").result().arrays[0].shape == (0, 4)
+    with pytest.raises(InputError, match="B of at least 1"):
+        backend.submit(Batch(items=(item,)), "t")
+
+
+def test_thermal_noise_revives_angles_that_are_ideally_dead() -> None:
+    circuit, t = QuantumCircuit(2), Parameter("t")
+    circuit.ry(0.6, 0)
+    circuit.ry(1.1, 1)
+    circuit.rz(0.4, 0)
+    circuit.rxx(t, 0, 1)
+    circuit.cx(0, 1)
+    circuit.h(0)
+    noise = "thermal(t1=1, t2=1, gate_time_1q=0.1, gate_time_2q=0.3)"
+    backend = qt_hw_aer.open(noise=noise, form="native")
+    angles = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
+    cotangent = torch.tensor([0.3, -1.0, 0.5, 2.0], dtype=torch.float64)
+
+    def loss(value: torch.Tensor) -> torch.Tensor:
+        p = qt.probabilities(
+            qt.CircuitAnsatz(circuit), value, backend=backend, gradient="parameter-shift"
+        )
+        return p @ cotangent
+
+    (slope,) = torch.autograd.grad(loss(angles), angles)
+    with torch.no_grad():
+        difference = (loss(angles + 1e-5) - loss(angles - 1e-5)) / 2e-5
+    assert abs(float(difference)) > 1e-3
+    assert float(slope) == pytest.approx(float(difference), abs=1e-8)
 
 
 def test_chunks_do_not_show() -> None:

@@ -146,3 +146,45 @@ def test_later_changes_of_the_users_circuit_do_not_matter():
     circuit.x(0)
     assert dict(ansatz.circuit().count_ops()) == {"ry": 1}
     assert ansatz.describe()["sha256"] != CircuitAnsatz(circuit).describe()["sha256"]
+
+
+def random_clifford_rich(seed):
+    """Mostly quarter turns, which the search for dead rotations must carry words past."""
+    rng, n = np.random.default_rng(seed), 3
+    circuit, angles = QuantumCircuit(n), list(ParameterVector("t", 3))
+    for _ in range(int(rng.integers(3, 14))):
+        a, b = rng.choice(n, 2, replace=False).tolist()
+        gate = str(rng.choice(["h", "s", "sx", "cx", "cz", "rx", "ry", "rz", "rzz", "swap"]))
+        values = [rng.choice([*angles, np.pi / 2, np.pi])] if gate[0] == "r" else []
+        qubits = [a, b] if gate in ("cx", "cz", "rzz", "swap") else [a]
+        getattr(circuit, gate)(*values, *qubits)
+    return circuit
+
+
+@pytest.mark.parametrize("two", ["cx", "cz"])
+@pytest.mark.parametrize("seed", range(60))
+def test_leaving_out_dead_rotations_keeps_the_probabilities(seed, two):
+    # Two rotations may be dead one at a time, but not both: one by its end, one by its start.
+    ansatz = CircuitAnsatz(random_clifford_rich(seed))
+    theta = np.random.default_rng(seed).uniform(-3, 3, ansatz.n_angles)
+    form = ansatz.form("lowered", two)
+    bound = form.circuit.assign_parameters(form.gate_angles(theta[None])[0])
+    expected = Statevector(ansatz.circuit().assign_parameters(theta)).probabilities()
+    np.testing.assert_allclose(Statevector(bound).probabilities(), expected, atol=1e-13)
+
+
+def test_custom_gates_are_not_taken_for_standard_ones():
+    hidden = QuantumCircuit(1, name="x")
+    hidden.h(0)
+    circuit = QuantumCircuit(1)
+    circuit.append(hidden.to_gate(), [0])
+    with pytest.raises(UnsupportedGate, match="custom gate with the name"):
+        CircuitAnsatz(circuit)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_angles_of_fixed_gates_are_finite(value):
+    circuit = QuantumCircuit(1)
+    circuit.ry(value, 0)
+    with pytest.raises(InputError, match="finite"):
+        CircuitAnsatz(circuit)

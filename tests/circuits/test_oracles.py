@@ -112,3 +112,51 @@ def test_equal_arguments_make_equal_ansaetze():
     assert len({U3Cu3(3, 2), U3Cu3(3, 2), HardwareEfficient(3, 2)}) == 2
     assert RyCnot(3, 2).form("lowered") is RyCnot(3, 2).form("lowered")
     assert repr(U3Cu3(3, 2)) == "U3Cu3(n_qubits=3, n_layers=2)"
+
+
+def test_classes_of_one_name_are_different_ansaetze():
+    def make(gate):
+        class Mine(RyCnot):
+            def circuit(self):
+                circuit, angles = self._start()
+                getattr(circuit, gate)(angles[0], 0)
+                getattr(circuit, gate)(angles[1], 1)
+                return circuit
+
+        return Mine(2, 1)
+
+    first, second = make("ry"), make("rz")
+    assert first != second
+    assert dict(first.form("native").circuit.count_ops()) == {"ry": 2}
+    assert dict(second.form("native").circuit.count_ops()) == {"rz": 2}
+
+
+def test_an_ansatz_of_ones_own_is_checked():
+    from dataclasses import dataclass
+
+    from qt_hw import Ansatz
+
+    class Wrong(Ansatz):
+        n_qubits, n_angles = 2, 5
+
+        def circuit(self):
+            return RyCnot(2, 1).circuit()
+
+        def describe(self):
+            return {"kind": "Wrong"}
+
+    with pytest.raises(InputError, match="says 2 qubits and 5 angles, its circuit has 2 and 2"):
+        Wrong().form("native")
+
+    @dataclass
+    class Unhashable(Wrong):
+        pass
+
+    with pytest.raises(InputError, match="frozen=True"):
+        Unhashable().form("native")
+
+
+def test_a_product_takes_any_iterable():
+    assert ProductAnsatz(RyCnot(2, 1) for _ in range(2)).n_qubits == 4
+    with pytest.raises(InputError, match="non-empty list"):
+        ProductAnsatz(RyCnot(1, 1))

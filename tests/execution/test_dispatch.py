@@ -176,3 +176,79 @@ def test_a_job_above_the_limits_is_refused_by_the_backend_itself():
     for limits in ({"max_bindings": 7}, {"max_executions": 2000}):
         with pytest.raises(PreflightError, match="a job takes"):
             Narrow(**limits).submit(batch, "qthw-1")
+
+
+class Paid(StatevectorBackend):
+    """A backend that would cost money."""
+
+    def __init__(self):
+        super().__init__()
+        self.name, self.limits = "paid", Limits(paid=True)
+
+
+def test_nothing_runs_on_a_paid_backend_by_itself():
+    with pytest.raises(InputError, match="costs money"):
+        run(Paid(), Batch(items=(item(),)))
+    with pytest.raises(InputError, match="costs money"):
+        qt.probabilities(qt.RyCnot(2, 1), np.zeros(2), shots=10, backend=Paid())
+
+
+def test_a_circuit_changed_in_place_is_compiled_anew():
+    from qiskit import QuantumCircuit
+
+    backend, circuit = StatevectorBackend(), QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    only = Item(circuit, np.zeros((1, 0)), None)
+    first = run(backend, Batch((only,))).arrays[0]
+    circuit.data[1] = circuit.data[1].replace(qubits=circuit.data[1].qubits[::-1])
+    second = run(backend, Batch((only,))).arrays[0]
+    np.testing.assert_allclose(first, [[0.5, 0, 0, 0.5]], atol=1e-15)
+    np.testing.assert_allclose(second, [[0.5, 0.5, 0, 0]], atol=1e-15)
+
+
+def test_an_origin_that_does_not_make_the_bindings_is_not_used():
+    from dataclasses import replace
+
+    from qt_hw.execution.backend import Origin
+
+    base, backend = np.ones((1, 6)), StatevectorBackend()
+    rows = np.repeat(base, 2, axis=0)
+    rows[0, 1] += 0.3
+    rows[1, 4] -= 0.3
+    origin = Origin(base=base, index=np.array([1, 4]), shift=np.array([0.3, -0.3]))
+    assert origin.makes(rows)
+    moved = item(bindings=rows + 1, shots=None, origin=origin)
+    assert not origin.makes(moved.bindings)
+    assert not origin.makes(rows[:1])
+    found = run(backend, Batch((moved,))).arrays[0]
+    expected = run(backend, Batch((replace(moved, origin=None),))).arrays[0]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_prepared_takes_the_fields_of_the_interface():
+    from qt_hw.execution.backend import Prepared
+
+    prepared = Prepared(FORM.circuit, FORM.A, FORM.b, {"t1": 1.0}, "2026-11-22")
+    assert prepared.form.terms.tolist() == [2] * 6
+    assert prepared.calibration_date == "2026-11-22"
+
+
+@pytest.mark.parametrize("wrong", [None, 1.5, "4G", float("nan"), True])
+def test_memory_limits_are_whole_numbers(wrong):
+    with pytest.raises(InputError, match="whole number of bytes"):
+        open_backend("statevector", memory_limit=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["meta", None, 1.5])
+def test_devices_that_cannot_compute_are_refused(wrong):
+    with pytest.raises(InputError, match="no device"):
+        open_backend("statevector", device=wrong)
+
+
+def test_copies_of_a_backend_have_no_jobs():
+    import copy
+
+    backend = StatevectorBackend()
+    job = backend.submit(Batch((item(),)), "qthw-1")
+    assert copy.deepcopy(backend).find("qthw-1") == [] != backend.find(job.token)

@@ -55,9 +55,7 @@ def test_estimates_are_unbiased(rule):
 def test_shot_noise_of_the_gradient_has_the_multinomial_variance():
     ansatz, shots = qt.RyCnot(2, 1), 200
     angles, cotangent = problem(ansatz, 1)
-    draws = torch.stack(
-        [slope(ansatz, angles, cotangent, shots=shots, seed=s) for s in range(800)]
-    )
+    draws = torch.stack([slope(ansatz, angles, cotangent, shots=shots, seed=s) for s in range(800)])
     form = ansatz.form("lowered")
     variance = np.zeros(2)
     for i in range(2):
@@ -235,7 +233,7 @@ def test_a_restored_generator_continues_with_the_same_numbers(measured):
     state = dict(broken.state_dict())
     resumed = fresh()
     resumed.load_state_dict(state)
-    assert resumed.get_extra_state() == broken.get_extra_state()
+    assert torch.equal(resumed.get_extra_state(), broken.get_extra_state())
     assert torch.equal(torch.cat([start, advance(resumed, 3)]), expected)
     assert torch.equal(resumed.angles, whole.angles)
     assert resumed.usage == whole.usage and resumed.step == whole.step
@@ -245,6 +243,8 @@ def test_a_damaged_state_is_refused():
     generator = Generator(qt.RyCnot(2, 1))
     with pytest.raises(CheckpointError, match="damaged"):
         generator.set_extra_state({"step": "x"})
+    with pytest.raises(CheckpointError, match="damaged"):
+        generator.set_extra_state(torch.tensor([1, 2]))
 
 
 def test_initial_angles_come_from_the_seed_alone():
@@ -271,16 +271,94 @@ def test_the_description_names_form_and_circuits():
     assert text["shifted_circuits_by_form"] == {"native": 418, "lowered": 368}
 
 
-def test_large_sets_of_shifted_vectors_are_drawn_in_parts(monkeypatch):
-    from qt_hw.model import measurement
+def test_large_sets_of_shifted_vectors_are_drawn_in_parts():
+    # A small memory limit: several items, none of them kept between backward passes.
+    small = qt.backend("statevector", memory_limit=1 << 20)
+    ansatz = qt.ProductAnsatz([qt.RyCnot(11, 4), qt.U3Cu3(2, 1)])
+    angles, cotangent = problem(ansatz, 1)
+    backend = Counting()
+    backend.limits = small.limits
+    p = qt.probabilities(ansatz, angles, shots=100, seed=1, backend=backend)
+    first, again = (
+        torch.autograd.grad((p * cotangent).sum(), angles, retain_graph=True)[0] for _ in range(2)
+    )
+    assert torch.equal(first, again)
+    # 2**20 / 32 bins are 16 vectors of 11 qubits: 88 rows in six items, drawn for each pass.
+    sizes = [roles for roles in backend.roles if roles[0].startswith("shift")]
+    assert sizes.count(["shift16"]) == 2 * 5 and sizes.count(["shift8"]) == 2
+    exact = slope(ansatz, angles, cotangent, gradient="parameter-shift", backend=small)
+    torch.testing.assert_close(exact, slope(ansatz, angles, cotangent), atol=1e-13, rtol=0)
 
-    angles, cotangent = problem(PRODUCT)
-    monkeypatch.setattr(measurement, "_ITEM_BINS", 64)
-    kept = slope(PRODUCT, angles, cotangent, shots=100, seed=1)
-    monkeypatch.setattr(measurement, "_KEPT_BINS", 0)
-    p = qt.probabilities(PRODUCT, angles, shots=100, seed=1)
-    for _ in range(2):
-        again = torch.autograd.grad((p * cotangent).sum(), angles, retain_graph=True)[0]
-        assert torch.equal(again, kept)
-    exact = slope(PRODUCT, angles, cotangent, gradient="parameter-shift")
-    torch.testing.assert_close(exact, slope(PRODUCT, angles, cotangent), atol=1e-13, rtol=0)
+
+def test_exact_probabilities_obey_the_limits_too():
+    backend = qt.backend("statevector", memory_limit=1 << 20)
+    with pytest.raises(PreflightError, match="16 qubits, the backend takes 13"):
+        qt.probabilities(qt.RyCnot(16, 1), torch.zeros(16), backend=backend)
+    # More rows than fit at a time give the same numbers and gradients.
+    angles, cotangent = problem(qt.U3Cu3(6, 1), 40)
+    found = slope(qt.U3Cu3(6, 1), angles, cotangent, backend=backend)
+    torch.testing.assert_close(found, slope(qt.U3Cu3(6, 1), angles, cotangent))
+
+
+def test_a_first_call_in_inference_mode_leaves_training_possible():
+    ansatz = qt.RyCnot(3, 3, ring=True)
+    generator = Generator(ansatz)
+    with torch.inference_mode():
+        generator()
+    generator()[0].backward()
+    assert generator.angles.grad is not None
+
+
+def test_a_circuit_without_live_angles_has_zero_gradient():
+    from qiskit import QuantumCircuit
+    from qiskit.circuit import Parameter
+
+    circuit = QuantumCircuit(2)
+    circuit.h(1)
+    circuit.rz(Parameter("t"), 1)
+    for rule in ("exact", "parameter-shift"):
+        angles = torch.ones(1, dtype=torch.float64, requires_grad=True)
+        qt.probabilities(qt.CircuitAnsatz(circuit), angles, gradient=rule)[0].backward()
+        assert angles.grad is not None and angles.grad.item() == 0.0
+
+
+@pytest.mark.parametrize("angles", [None, "abc", [[0.0], [0.0, 1.0]], np.array([object()])])
+def test_angles_that_are_no_numbers_are_refused(angles):
+    with pytest.raises(InputError, match="angles must be"):
+        qt.probabilities(qt.RyCnot(2, 1), angles)
+
+
+def test_reversed_arrays_are_taken_and_empty_batches_refused():
+    p = qt.probabilities(qt.RyCnot(2, 1), np.array([0.3, 1.0])[::-1])
+    torch.testing.assert_close(p, qt.probabilities(qt.RyCnot(2, 1), torch.tensor([1.0, 0.3])))
+    with pytest.raises(InputError, match=r"shape \(0, 2\)"):
+        qt.probabilities(qt.RyCnot(2, 1), torch.zeros(0, 2))
+
+
+def test_angles_keep_their_precision_and_states_can_be_cloned():
+    generator = Generator(qt.RyCnot(3, 2), seed=3, shots=10)
+    before = generator.angles.detach().clone()
+    assert torch.equal(generator.float().angles, before)
+    state = {key: value.clone() for key, value in generator.state_dict().items()}
+    Generator(qt.RyCnot(3, 2), shots=10).load_state_dict(state)
+
+
+def test_copies_carry_no_vectors_but_draw_the_same_again():
+    import copy
+    import io
+
+    generator = Generator(qt.U3Cu3(6, 2), shots=50)
+    p = generator()
+    p.sum().backward()
+    twin = copy.deepcopy(generator)
+    assert torch.equal(twin(), p) and twin.step == generator.step
+    assert twin.usage == generator.usage
+    buffer = io.BytesIO()
+    torch.save(generator.state_dict(), buffer)
+    assert buffer.tell() < 10_000
+
+
+def test_spsa_takes_a_whole_number_of_directions():
+    for wrong in ("1.7", "inf", "0", "nan"):
+        with pytest.raises(InputError, match="whole number of directions"):
+            qt.probabilities(qt.RyCnot(2, 1), torch.zeros(2), gradient=f"spsa(directions={wrong})")

@@ -178,9 +178,12 @@ def test_start_is_that_of_torch_linear() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: MlpMapping(chunk_size=0), "chunk_size must be at least 1, not 0"),
+        (
+            lambda: MlpMapping(chunk_size=0),
+            "chunk_size must be a whole number of at least 1, not 0",
+        ),
         (lambda: AffineMapping((4, 0)), "hidden width"),
-        (lambda: MpsMapping(0), "bond_dim must be at least 1"),
+        (lambda: MpsMapping(0), "bond_dim must be a whole number of at least 1, not 0"),
         (lambda: MpsMapping(2, noise=0.0), "noise must be a positive number"),
         (lambda: built(MlpMapping(), 2, 5), "2 qubits have no 5 basis states"),
         (lambda: built(built(MlpMapping(), 2), 2), "already built"),
@@ -191,6 +194,44 @@ def test_bad_sizes_are_refused(make: object, message: str) -> None:
     assert callable(make)
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        *(
+            (lambda size=size: MlpMapping(chunk_size=size), "chunk_size must be a whole number")
+            for size in (2.5, "3", None, True)
+        ),
+        *(
+            (lambda hidden=hidden: MlpMapping(hidden), r"hidden must be a sequence .* \(8,\)")
+            for hidden in (8, None, "8", b"8")
+        ),
+        *(
+            (lambda hidden=hidden: AffineMapping(hidden), "every hidden width must be a whole")
+            for hidden in ((8.5,), ("a",), (True,))
+        ),
+        *(
+            (lambda size=size: MpsMapping(size), "bond_dim must be a whole number")
+            for size in (2.0, "x", None)
+        ),
+        (lambda: MpsMapping(2, noise="x"), "noise must be a positive number, not 'x'"),
+        (lambda: MlpMapping((8,), 5), "activation must be one of tanh, .* not int"),
+        (lambda: n_qubits_for(10, 2.5), "chunk_size must be a whole number"),
+    ],
+)
+def test_values_of_other_types_are_refused(make: object, message: str) -> None:
+    assert callable(make)
+    with pytest.raises(InputError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_numpy_sizes_are_taken() -> None:
+    two = np.int64(2)
+    mapping = built(MlpMapping((two,), chunk_size=two), 3)  # type: ignore[arg-type]
+    assert mapping(features(mapping)).shape == (8, 2)
+    assert mapping.describe()["hidden"] == [2]
 
 
 def test_unknown_activation_gets_a_suggestion() -> None:

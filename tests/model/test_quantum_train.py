@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
+import time
 from collections.abc import Callable
 from statistics import median
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from qiskit import QuantumCircuit
 from torch import Tensor, nn
 
 from qt_hw.circuits.builtin import RyCnot, U3Cu3
@@ -452,6 +455,83 @@ def test_too_many_qubits_leave_bins_unused() -> None:
     report = model.parameter_report()
     assert (report.bins_used, report.bins) == (64, 128)
     step(model)
+
+
+def test_weights_are_the_callers_own() -> None:
+    model = small()
+    x, _ = images()
+    with torch.no_grad():
+        expected = model(x)
+        weights = model.weights()
+        before = {name: value.clone() for name, value in weights.items()}
+        for value in weights.values():
+            value.zero_()
+        assert torch.equal(model(x), expected)
+    for name, value in model.export().named_parameters():
+        assert torch.equal(value, before[name])
+
+
+def test_a_target_that_writes_to_its_weights_leaves_the_cache_alone() -> None:
+    target = nn.Sequential(nn.Embedding(30, 4, max_norm=0.01), nn.Linear(4, 2))
+    model = QuantumTrain(target, ansatz=RyCnot(4, 2), mapping=MlpMapping(chunk_size=20))
+    tokens = torch.arange(30)
+    model(tokens).sum().backward()
+    before = model.export().get_parameter("0.weight")
+    assert before.norm(dim=1).max() > 0.1
+    for mode in (torch.inference_mode, torch.no_grad):
+        with mode():
+            model(tokens)
+    assert torch.equal(model.export().get_parameter("0.weight"), before)
+
+
+def test_autocast_leaves_the_weights_in_full_precision() -> None:
+    model, twin = small(), small()
+    x, _ = images()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        # Weights made here first, and a model made here, are those of a model without autocast.
+        with torch.no_grad():
+            assert model(x).dtype == torch.bfloat16
+        built = small()
+        share = twin.circuit_share()
+        trained = twin.weights()
+    assert share == twin.circuit_share()
+    expected = dict(small().export().named_parameters())
+    for name, value in expected.items():
+        assert torch.equal(model.export().get_parameter(name), value)
+        assert torch.equal(built.export().get_parameter(name), value)
+        torch.testing.assert_close(trained[name], value, rtol=1e-6, atol=1e-6)
+
+
+def test_threads_share_one_generation_of_the_weights() -> None:
+    model = small(shots=50)
+    model.mapping.register_forward_hook(lambda *_: time.sleep(0.2))
+    seen = evaluations(model)
+    x, _ = images()
+    found: list[Tensor] = []
+
+    def work() -> None:
+        with torch.no_grad():
+            found.append(model(x))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == model.generator.step == 1
+    assert all(torch.equal(out, found[0]) for out in found)
+
+
+@pytest.mark.parametrize("seed", [None, "x", -1, 1.5, True])
+def test_wrong_seeds_are_refused(seed: int) -> None:
+    with pytest.raises(InputError, match="seed must be a whole number of at least 0, not"):
+        QuantumTrain(nn.Linear(2, 2), ansatz=RyCnot(3, 1), mapping=MlpMapping(), seed=seed)
+
+
+@pytest.mark.parametrize("ansatz", ["RyCnot", QuantumCircuit(6), None])
+def test_what_is_not_an_ansatz_is_refused(ansatz: object) -> None:
+    with pytest.raises(InputError, match=r"CircuitAnsatz\(circuit\)\), not"):
+        small(ansatz=ansatz)
 
 
 def test_wrong_arguments_are_refused() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -224,6 +225,24 @@ def test_unknown_names_get_a_suggestion() -> None:
 def test_shots_below_one_are_refused(shots: int) -> None:
     with pytest.raises(InputError, match="shots must be at least 1"):
         Scaling()(vector(P), shots)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"recipe": 5}, "scaling recipe must be one of balanced, .* not int"),
+        ({"recipe": ["qt"]}, "scaling recipe must be one of .* not list"),
+        ({"alpha": "x"}, "alpha must be a number, not str"),
+        ({"beta": True}, "beta must be a number, not bool"),
+        ({"gamma": 10**400}, "gamma must be a positive number, not inf"),
+        ({"smoothing": None}, "smoothing must be a number, not NoneType"),
+        ({"share": "half"}, "share must be a number, not str"),
+        ({"output": 5}, "output rule must be one of fitted, centred, not int"),
+    ],
+)
+def test_values_of_other_types_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Scaling(**arguments)
 
 
 @pytest.mark.parametrize("n_used", [0, 9])

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import copy
+import pickle
+import threading
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
 from qt_hw.errors import InputError
 from qt_hw.model.target import CONSTANT_SPREAD, Select, Target
@@ -239,3 +242,149 @@ def test_mixed_dtypes_are_refused() -> None:
     with pytest.raises(InputError, match=r"must share dtype and device, found torch\.float32"):
         Target(module)
     assert Target(module, "1.*").dtype == torch.float64
+
+
+class Meeting(nn.Module):
+    """A layer that waits, with its weights swapped in, until another thread has come as far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor, here: threading.Event, there: threading.Event) -> Tensor:
+        here.set()
+        there.wait(0.3)
+        out: Tensor = self.layer(x)
+        return out
+
+
+def test_threads_get_their_own_weights() -> None:
+    target, x = Target(Meeting()), torch.ones(1, 3)
+    tensors = [random_tensors(target) for _ in range(2)]
+    inside, left = (threading.Event(), threading.Event()), threading.Event()
+    found: dict[int, object] = {}
+
+    def first() -> None:
+        found[0] = target.call(tensors[0], x, inside[0], inside[1])
+        left.set()
+
+    def second() -> None:
+        inside[0].wait(10)
+        found[1] = target.call(tensors[1], x, inside[1], left)
+
+    threads = [threading.Thread(target=work) for work in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k in range(2):
+        expected = x @ tensors[k]["layer.weight"].T + tensors[k]["layer.bias"]
+        torch.testing.assert_close(found[k], expected)
+    weight = target.module.get_submodule("layer").weight
+    assert isinstance(weight, Tensor)
+    assert not weight.requires_grad
+    assert not weight.any()
+
+
+def test_copies_and_pickles_have_a_lock_of_their_own() -> None:
+    module, x = residual_input()
+    target = Target(module)
+    tensors = random_tensors(target)
+    for twin in (copy.deepcopy(target), pickle.loads(pickle.dumps(target))):
+        assert twin.lock is not target.lock
+        torch.testing.assert_close(twin.call(tensors, x), target.call(tensors, x))
+
+
+def test_a_layer_may_write_to_its_weights() -> None:
+    # Embedding(max_norm=…) scales rows in place, after another layer has saved its own weights.
+    class Lookup(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(2, 2)
+            self.embed = nn.Embedding(5, 2, max_norm=0.1)
+
+        def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+            out: Tensor = self.first(x) * self.embed(tokens)
+            return out
+
+    module = Lookup()
+    inputs = torch.randn(3, 2, requires_grad=True), torch.tensor([0, 1, 4])
+    target = Target(module)
+    tensors = random_tensors(target)
+    twin = loaded(module, tensors)
+    gradients = []
+    for out in (target.call(tensors, *inputs), twin(*inputs)):
+        assert isinstance(out, Tensor)
+        gradients.append(torch.autograd.grad(out.square().sum(), inputs[0])[0])
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("select", [5, [5], ["head.weight", None], b"head", 1.5])
+def test_select_of_another_type_is_refused(select: Select) -> None:
+    module, _ = residual_input()
+    with pytest.raises(InputError, match="select must be None, names or patterns"):
+        Target(module, select)
+
+
+def pruned() -> nn.Module:
+    layer = nn.Linear(3, 2)
+    prune.l1_unstructured(layer, "weight", 2)  # type: ignore[no-untyped-call]
+    return layer
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.LazyLinear(4), r"'weight' of layer '1' has no values yet"),
+        (lambda: nn.Linear(3, 2, device="meta"), r"'weight' of layer '1' has no values yet"),
+        (lambda: weight_norm(nn.Linear(3, 2)), r"layer '1' .*parametrizations\.weight_norm"),
+        (lambda: spectral_norm(nn.Linear(3, 2)), r"layer '1' .*parametrizations\.spectral_norm"),
+        (pruned, r"layer '1' .*prune\.remove"),
+    ],
+)
+def test_layers_that_cannot_be_served_are_named(make: object, message: str) -> None:
+    assert callable(make)
+    with pytest.raises(InputError, match=message):
+        Target(nn.Sequential(nn.Linear(3, 3), make()))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated:DeprecationWarning")
+def test_scripted_modules_are_refused() -> None:
+    scripted = torch.jit.script(nn.Linear(3, 2))  # type: ignore[no-untyped-call]
+    with pytest.raises(InputError, match=r"layer '0' is compiled by torch\.jit"):
+        Target(nn.Sequential(scripted))
+
+
+def test_a_target_that_cannot_be_copied_is_refused() -> None:
+    module = nn.Linear(3, 2)
+    module.extra = module.weight * 2  # a tensor with a history
+    with pytest.raises(InputError, match="cannot be copied") as caught:
+        Target(module)
+    assert "\n" not in str(caught.value)
+
+
+def test_parametrized_layers_work() -> None:
+    module = parametrizations.weight_norm(nn.Linear(3, 2))
+    target, x = Target(module), torch.randn(4, 3)
+    tensors = random_tensors(target)
+    direction = tensors["parametrizations.weight.original1"]
+    weight = direction / direction.norm(dim=1, keepdim=True)
+    weight = weight * tensors["parametrizations.weight.original0"]
+    torch.testing.assert_close(target.call(tensors, x), x @ weight.T + tensors["bias"])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused(value: float) -> None:
+    module, _ = residual_input()
+    with torch.no_grad():
+        module.get_parameter("head.bias")[1] = value
+    with pytest.raises(InputError, match=r"'head\.bias' of the target holds a NaN or an inf"):
+        Target(module)
+    Target(module, "conv1.*")
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_tensor_without_entries_has_finite_statistics() -> None:
+    slots = {slot.name: slot for slot in Target(nn.Linear(0, 4)).slots}
+    assert (slots["weight"].mean, slots["weight"].std) == (0, CONSTANT_SPREAD)
