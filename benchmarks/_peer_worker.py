@@ -194,7 +194,11 @@ def main() -> None:
     variant = f"{name}, {threads} thread{'s' if threads > 1 else ''}"
     print(json.dumps({"variant": variant, **outcome}), file=answers, flush=True)
     for _ in sys.stdin:
-        seconds, _p = step(circuits[name], threads)
+        # As ours: one step after the other for half a second, the mean of their times.
+        times: list[float] = []
+        while sum(times) < 0.5:
+            times.append(step(circuits[name], threads)[0])
+        seconds = sum(times) / len(times)
         print(json.dumps({"seconds": seconds}), file=answers, flush=True)
 
 

@@ -62,13 +62,19 @@ class Table:
     repetitions: int
 
 
-def clock(work: Callable[[], object]) -> Callable[[], float]:
-    """Return a function that does ``work`` and returns the seconds that it took."""
+def clock(work: Callable[[], object], at_least: float = 0.5) -> Callable[[], float]:
+    """Return a function that does ``work`` again and again and returns its mean seconds.
+
+    It goes on for ``at_least`` seconds, as a training does one step after the other: a single
+    short step right after another route would mostly measure cold caches.
+    """
 
     def run() -> float:
-        start = time.perf_counter()
-        work()
-        return time.perf_counter() - start
+        start, count = time.perf_counter(), 0
+        while count == 0 or time.perf_counter() - start < at_least:
+            work()
+            count += 1
+        return (time.perf_counter() - start) / count
 
     return run
 

@@ -11,7 +11,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
-from numbers import Real
 
 import numpy as np
 import torch
@@ -196,7 +195,8 @@ class MlpMapping(_Stack):
         chunk_size: Weights per basis state.
 
     Raises:
-        InputError: A width or ``chunk_size`` is not a whole number of at least 1.
+        InputError: A width or ``chunk_size`` is not a whole number of at least 1, or
+            ``activation`` is not a string.
         UnknownName: There is no such activation.
     """
 
@@ -249,7 +249,11 @@ class MpsMapping(Mapping):
     def __init__(self, bond_dim: int, *, chunk_size: int = 1, noise: float = 0.05) -> None:
         super().__init__(chunk_size=chunk_size)
         self.bond_dim = _whole("bond_dim", bond_dim)
-        if isinstance(noise, bool) or not isinstance(noise, Real) or not 0 < noise < math.inf:
+        if (
+            isinstance(noise, bool)
+            or not isinstance(noise, int | float)
+            or not 0 < noise < math.inf
+        ):
             raise InputError(f"noise must be a positive number, not {noise!r}")
         self.noise = float(noise)
 

@@ -1,7 +1,8 @@
 """Exact probabilities and their vector-Jacobian product.
 
-The backward pass is the adjoint method: the state is carried back through the inverse blocks, so
-memory does not grow with depth. Jones and Gacon, arXiv:2009.02823.
+The backward pass is the adjoint method. While they are small, the states between the blocks are
+kept; otherwise the state is carried back through the inverse blocks, so that memory does not grow
+with depth. Jones and Gacon, arXiv:2009.02823.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from qt_hw.simulation.threads import threads_for
 
 __all__ = ["final_states", "probabilities"]
 
+#: Bytes of states between the blocks that a forward pass keeps for its backward pass.
+_KEPT_BYTES = 256 << 20
+
 
 def initial_states(program: Program, rows: int, like: Tensor) -> Tensor:
     """Return |0…0⟩ for each row, ``(rows, 2**width)``."""
@@ -27,34 +31,71 @@ def initial_states(program: Program, rows: int, like: Tensor) -> Tensor:
     return state
 
 
-def final_states(program: Program, matrices: Tensor) -> Tensor:
-    """Return the states ``(B, 2**width)`` of block matrices ``(blocks, B, d, d)``."""
+def final_states(program: Program, matrices: Tensor, kept: list[Tensor] | None = None) -> Tensor:
+    """Return the states ``(B, 2**width)`` of block matrices ``(blocks, B, d, d)``.
+
+    What enters each block is appended to ``kept``, ``(B, d, rest)``.
+    """
     rows, d = matrices.shape[1], matrices.shape[-1]
     state = initial_states(program, rows, matrices)
     plan = moves(program, "batch")
     for matrix, move in zip(matrices, plan.before, strict=True):
-        state = torch.bmm(matrix, move(state, rows).reshape(rows, d, -1))
+        state = move(state, rows).reshape(rows, d, -1)
+        if kept is not None:
+            kept.append(state)
+        state = torch.bmm(matrix, state)
     return plan.last(state, rows).reshape(rows, -1)
 
 
 class _Probabilities(torch.autograd.Function):
+    # The block matrices are differentiated in here, so that this too runs on few threads.
+
     @staticmethod
-    def forward(ctx: Any, matrices: Tensor, program: Program) -> Tensor:
-        state = final_states(program, matrices)
-        ctx.program = program
-        ctx.save_for_backward(matrices, state)
-        return state.real.square() + state.imag.square()
+    def forward(ctx: Any, angles: Tensor, program: Program, dtype: torch.dtype) -> Tensor:
+        wanted = ctx.needs_input_grad[0]
+        with threads_for(len(angles) << program.width):
+            with torch.set_grad_enabled(wanted):
+                ctx.leaf = angles.detach().requires_grad_(wanted)
+                ctx.matrices = block_matrices(program, ctx.leaf, dtype)
+            matrices = ctx.matrices.detach()
+            few = len(matrices) * len(angles) * dtype.itemsize << program.width <= _KEPT_BYTES
+            ctx.program, ctx.kept = program, ([] if few and wanted else None)
+            ctx.state = final_states(program, matrices, ctx.kept)
+            p: Tensor = ctx.state.real.square() + ctx.state.imag.square()
+            return p
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None]:
-        matrices, state = ctx.saved_tensors
-        with threads_for(2 * state.numel()):
-            return _adjoint(matrices, state, cotangent, ctx.program), None
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None, None]:
+        matrices, state, program = ctx.matrices.detach(), ctx.state, ctx.program
+        with threads_for(state.numel()):
+            if ctx.kept is not None:
+                slopes = _from_kept(matrices, state, ctx.kept, cotangent, program)
+            else:
+                slopes = _adjoint(matrices, state, cotangent, program)
+            (out,) = torch.autograd.grad(ctx.matrices, ctx.leaf, slopes, retain_graph=True)
+            return out, None, None
+
+
+def _from_kept(
+    matrices: Tensor, state: Tensor, kept: list[Tensor], cotangent: Tensor, program: Program
+) -> Tensor:
+    """Return the gradient of the block matrices from the states that entered the blocks."""
+    rows, d = matrices.shape[1], matrices.shape[-1]
+    plan = moves(program, "batch")
+    # The conjugate of the adjoint goes back by the transpose; no product needs a conjugation.
+    back, conjugate = matrices.mT, plan.undo_last(2.0 * cotangent * state.conj(), rows)
+    conjugate = conjugate.reshape(rows, d, -1)
+    out = torch.empty_like(matrices)
+    for b in range(len(matrices) - 1, -1, -1):
+        torch.bmm(conjugate, kept[b].mT, out=out[b])
+        if b:
+            conjugate = plan.undo[b](torch.bmm(back[b], conjugate), rows).reshape(rows, d, -1)
+    return out.conj_physical_()
 
 
 def _adjoint(matrices: Tensor, state: Tensor, cotangent: Tensor, program: Program) -> Tensor:
-    """Return the gradient of the block matrices, for ``dL/dp`` ``(B, 2**width)``."""
+    """Return the same without kept states: they are carried back through the inverse blocks."""
     rows, d = matrices.shape[1], matrices.shape[-1]
     plan = moves(program, "batch")
     # The conjugate of the state goes back by the transpose, its adjoint by the inverse: kept so,
@@ -82,7 +123,5 @@ def probabilities(program: Program, angles: Tensor, dtype: torch.dtype) -> Tenso
     Returns:
         ``(B, 2**n_qubits)`` float32 or float64, index bit 0 = qubit 0.
     """
-    with threads_for(len(angles) << program.width):
-        matrices = block_matrices(program, angles, dtype)
-        p: Tensor = _Probabilities.apply(matrices, program)  # type: ignore[no-untyped-call]
+    p: Tensor = _Probabilities.apply(angles, program, dtype)  # type: ignore[no-untyped-call]
     return p[:, : 2**program.n_qubits]

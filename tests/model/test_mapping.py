@@ -215,9 +215,9 @@ def test_bad_sizes_are_refused(make: object, message: str) -> None:
             (lambda size=size: MpsMapping(size), "bond_dim must be a whole number")
             for size in (2.0, "x", None)
         ),
-        (lambda: MpsMapping(2, noise="x"), "noise must be a positive number, not 'x'"),
-        (lambda: MlpMapping((8,), 5), "activation must be one of tanh, .* not int"),
-        (lambda: n_qubits_for(10, 2.5), "chunk_size must be a whole number"),
+        (lambda: MpsMapping(2, noise="x"), "noise must be .* not 'x'"),  # type: ignore[arg-type]
+        (lambda: MlpMapping((8,), 5), "must be one of tanh, .* not int"),  # type: ignore[arg-type]
+        (lambda: n_qubits_for(10, 2.5), "chunk_size must be"),  # type: ignore[arg-type]
     ],
 )
 def test_values_of_other_types_are_refused(make: object, message: str) -> None:

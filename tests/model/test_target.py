@@ -351,7 +351,7 @@ def test_layers_that_cannot_be_served_are_named(make: object, message: str) -> N
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated:DeprecationWarning")
 def test_scripted_modules_are_refused() -> None:
-    scripted = torch.jit.script(nn.Linear(3, 2))  # type: ignore[no-untyped-call]
+    scripted = torch.jit.script(nn.Linear(3, 2))
     with pytest.raises(InputError, match=r"layer '0' is compiled by torch\.jit"):
         Target(nn.Sequential(scripted))
 

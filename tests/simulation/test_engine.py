@@ -71,8 +71,10 @@ def test_the_empty_circuit_stays_in_the_ground_state():
     assert p.tolist() == [[1.0] + [0.0] * 7] * 2
 
 
+@pytest.mark.parametrize("kept_bytes", [0, 1 << 20])
 @pytest.mark.parametrize("ansatz", ANSAETZE, ids=str)
-def test_the_adjoint_gradient_is_that_of_finite_differences(ansatz):
+def test_the_adjoint_gradient_is_that_of_finite_differences(ansatz, kept_bytes, monkeypatch):
+    monkeypatch.setattr("qt_hw.simulation.statevector._KEPT_BYTES", kept_bytes)
     form = ansatz.form("native")
     program = compile_circuit(form.circuit, 3)
     angles = torch.tensor(np.random.default_rng(1).uniform(-3, 3, (2, len(form.b))))
