@@ -58,19 +58,35 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
     >>> nearest("statevektor", ["statevector", "aer"])
     'statevector'
     """
-    hits = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)
+    hits = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
     return hits[0] if hits else None
 
 
+_MOST_LISTED = 12
+
+
 class UnknownName(InputError):
-    """A name that does not exist; the message suggests the nearest one that does."""
+    """A name that does not exist; the message suggests the nearest one that does.
+
+    A kind "X of Y" puts the name in its middle; a long list is cut to its nearest names.
+
+    >>> print(UnknownName("option of the backend 'aer'", "nois", ["noise"]))
+    unknown option 'nois' of the backend 'aer'; did you mean 'noise'? (known: noise)
+    """
 
     def __init__(self, kind: str, name: str, allowed: Sequence[str]) -> None:
         guess = nearest(name, allowed)
         hint = f"; did you mean {guess!r}?" if guess else ""
-        listed = ", ".join(allowed) or "none"
-        super().__init__(f"unknown {kind} {name!r}{hint} (known: {listed})")
+        what, of, owner = kind.partition(" of ")
+        super().__init__(f"unknown {what} {name!r}{of}{owner}{hint} ({_listed(name, allowed)})")
         self.kind, self.name, self.allowed, self.suggestion = kind, name, tuple(allowed), guess
+
+
+def _listed(name: str, allowed: Sequence[str]) -> str:
+    if len(allowed) <= _MOST_LISTED:
+        return f"known: {', '.join(allowed) or 'none'}"
+    close = difflib.get_close_matches(name, allowed, n=5, cutoff=0.0)
+    return f"nearest: {', '.join(close)}; {len(allowed)} in all"
 
 
 class UnsupportedGate(InputError):

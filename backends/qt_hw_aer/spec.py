@@ -86,7 +86,7 @@ def _number(pair: str, kind: str) -> tuple[str, float]:
 def _only(kind: str, values: Mapping[str, float], allowed: tuple[str, ...]) -> None:
     for key in values:
         if key not in allowed:
-            raise UnknownName(f"argument of noise {kind!r}:", key, allowed)
+            raise UnknownName(f"argument of noise {kind!r}", key, allowed)
     if not values:
         raise InputError(f"noise {kind!r} needs at least one of {', '.join(allowed)}")
 

@@ -24,8 +24,10 @@ def export(
         Path, typer.Argument(metavar="FILE", help="Where the weights go, e.g. model.safetensors.")
     ],
     which: Annotated[
-        Which, typer.Option("--from", help="Which of the two runs in RUN.")
-    ] = Which.noiseless,
+        Which | None,
+        typer.Option("--from", help="Which of the two runs in RUN; default: noiseless."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
 ) -> None:
     """Write the trained network's weights to FILE and its description beside it.
 
@@ -35,6 +37,19 @@ def export(
     from qt_hw.training.export import export_run
     from qt_hw.training.run import Run
 
-    inner = run / which.value
-    described = export_run(Run.open(inner if inner.is_dir() else run), file)
+    described = export_run(Run.open(_chosen(run, which)), file, force=force)
     print(f"{file}: {described['weights']:,} weights of {described['target']['name']}")
+
+
+def _chosen(run: Path, which: Which | None) -> Path:
+    """Return the folder of the single run that is meant."""
+    from qt_hw.errors import InputError
+    from qt_hw.training.run import Run
+
+    if not (run / "config.toml").is_file():
+        inner = run / (which or Which.noiseless).value
+        return inner if inner.is_dir() else run
+    own = Which.noiseless if Run.open(run).config.is_noiseless else Which.sampled
+    if which not in (None, own):
+        raise InputError(f"{run} is a single run, the {own.value} one; leave out --from {which}")
+    return run

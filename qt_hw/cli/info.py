@@ -6,9 +6,12 @@ __all__ = ["backends", "doctor", "presets"]
 
 _EXTRAS = (
     ("aer", "qiskit_aer", "noisy and ideal simulation with Qiskit Aer"),
-    ("ibm", "qiskit_ibm_runtime", "IBM devices and their stored calibrations"),
-    ("braket", "braket", "Amazon Braket, IonQ"),
-    ("mitigation", "mitiq", "error mitigation (GPL-3.0)"),
+    ("ibm", "qiskit_ibm_runtime", "the stored calibrations of IBM devices, for aer:fake_torino"),
+)
+_NEXT = "next version"
+_NEXT_EXTRAS = (
+    ("braket", _NEXT, "Amazon Braket, IonQ"),
+    ("mitigation", _NEXT, "error mitigation (GPL-3.0)"),
 )
 
 
@@ -36,7 +39,6 @@ def doctor() -> None:
     import torch
 
     from qt_hw.cli.table import print_table, simple_table
-    from qt_hw.execution.registry import known_backends
     from qt_hw.training.provenance import versions
 
     print_table(simple_table(("package", "version"), list(versions().items())))
@@ -47,24 +49,37 @@ def doctor() -> None:
         for name, module, what in _EXTRAS
     ]
     print()
-    print_table(simple_table(("extra", "state", "for"), extras))
+    print_table(simple_table(("extra", "state", "for"), [*extras, *_NEXT_EXTRAS]))
     print()
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     machine = [
         ("threads", str(torch.get_num_threads())),
         ("GPU", gpu),
-        ("backends", ", ".join(known_backends())),
+        *((f"backends {state}", ", ".join(names)) for state, names in _by_state().items()),
     ]
     print_table(simple_table(("machine", ""), machine))
 
 
+def _by_state() -> dict[str, list[str]]:
+    """Return the names of the backends by what can be done with them."""
+    from qt_hw.execution.registry import known_backends
+
+    found: dict[str, list[str]] = {}
+    for name in known_backends():
+        found.setdefault(_state_of(name)[0], []).append(name)
+    return found
+
+
 def _state_of(name: str) -> tuple[str, str]:
     """Return whether the backend can be opened, and what it says about itself."""
-    from qt_hw.errors import QtHwError
+    from qt_hw.errors import PreflightError, QtHwError
     from qt_hw.execution.registry import open_backend
 
     try:
         limits = open_backend(name).limits
+    except PreflightError as error:
+        # The reserved names refuse in this way; nothing that can be installed changes it.
+        return _NEXT, str(error)
     except QtHwError as error:
         return "not ready", str(error)
     qubits = "any number of" if limits.max_qubits is None else f"up to {limits.max_qubits}"

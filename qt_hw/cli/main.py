@@ -12,7 +12,7 @@ import sys
 import typer
 
 from qt_hw.cli import export, info, run
-from qt_hw.errors import QtHwError
+from qt_hw.errors import QtHwError, StorageError
 
 __all__ = ["app", "main"]
 
@@ -38,7 +38,23 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(format="warning: %(message)s", level=logging.WARNING)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # what cannot be written shows here, not after the end
     except QtHwError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        _drop_output()
+        sys.exit(1)
+    except OSError as error:
+        _drop_output()
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(StorageError.exit_code)
+
+
+def _drop_output() -> None:
+    """Let the interpreter's last flush go nowhere, since it would fail as well."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

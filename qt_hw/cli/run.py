@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 __all__ = ["run"]
+
+_SET_HELP = "Change one key, e.g. backend.shots=1024; KEY= takes it out."
 
 
 def run(
@@ -18,7 +24,7 @@ def run(
     ],
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one key, e.g. backend.shots=1024."),
+        typer.Option("--set", metavar="KEY=VALUE", help=_SET_HELP),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the runs; default: runs/PRESET.")
@@ -39,17 +45,36 @@ def run(
 
     from qt_hw.cli.table import comparison_table, print_table
     from qt_hw.training.compare import train_pair
-    from qt_hw.training.run import free_folder
+    from qt_hw.training.folder import free_folder
 
     folder = out or _default_folder(Path(config).stem, free_folder(Path(config).stem), resume)
     try:
-        comparison = train_pair(settings, out=folder, resume=resume, progress=not quiet)
-    except KeyboardInterrupt:
+        with _sigterm_as_exception():
+            comparison = train_pair(settings, out=folder, resume=resume, progress=not quiet)
+    except KeyboardInterrupt as stop:
         again = _command(config, changes or [], folder)
         print(f"\nstopped; go on with: {again}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(143 if isinstance(stop, _Terminated) else 130) from None
     print_table(comparison_table(comparison.results()))
     print(f"figures and tables: {folder}")
+
+
+class _Terminated(KeyboardInterrupt):
+    """The process was asked to end."""
+
+
+@contextlib.contextmanager
+def _sigterm_as_exception() -> Iterator[None]:
+    """Have SIGTERM end the work as Ctrl-C does."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _default_folder(name: str, free: Path, resume: bool) -> Path:

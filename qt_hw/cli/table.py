@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -36,9 +37,9 @@ def simple_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table
 
 
 def print_table(table: Table) -> None:
-    """Print ``table`` to the standard output."""
+    """Print ``table`` to the standard output, no wider than the terminal or ``$COLUMNS``."""
     console = Console()
-    if not console.is_terminal:
+    if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(width=120)
     console.print(table, markup=False)
 

@@ -48,7 +48,9 @@ def open_backend(name: str | Backend, **options: Any) -> Backend:
         return name
     if not isinstance(name, str):
         raise InputError(f"a backend is a name or a Backend object, not {type(name).__name__}")
-    prefix, _, device = name.partition(":")
+    prefix, colon, device = name.partition(":")
+    if colon and not device.strip():
+        raise InputError(f"backend {name!r} has an empty device; write {prefix!r} or a device too")
     opener = _opener(prefix, name)
     backend = opener(device or None, **_checked(opener, prefix, options))
     if not isinstance(backend, Backend):

@@ -7,7 +7,6 @@ file that stays behind after an interruption is continued by the next call.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import http.client
 import os
@@ -17,14 +16,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from qt_hw.errors import DataError, StorageError
+from qt_hw.tasks.lock import locked
 
-__all__ = ["RemoteFile", "fetch", "sha256_of"]
+__all__ = ["RemoteFile", "check", "fetch", "sha256_of", "spelled"]
 
 _ATTEMPTS = 4
 _CHUNK = 1 << 18
@@ -56,6 +56,15 @@ class _RefusedError(Exception):
     """This address does not give the file: the next one may."""
 
 
+def spelled(option: str) -> str:
+    """Return a task's option as Python and the command line take it.
+
+    >>> spelled("verify=false")
+    'verify=false (on the command line: --set task.options.verify=false)'
+    """
+    return f"{option} (on the command line: --set task.options.{option})"
+
+
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file as 64 hex digits.
 
@@ -84,7 +93,7 @@ def fetch(
 
     Args:
         file: What to fetch.
-        folder: Where to put it; made if it is missing.
+        folder: Where to put it; made if it is missing, removed again if nothing came.
         advice: What the user can do when no address works; ends the message.
         progress: Show a bar if standard error is a terminal.
         timeout: Seconds without a byte after which a connection counts as broken.
@@ -96,8 +105,7 @@ def fetch(
     """
     target = folder / file.name
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with locked(folder):
             if not target.exists():
                 part = folder / f"{file.name}.part"
                 _from_any(file, part, advice, _Transfer(part, progress, timeout, pause))
@@ -273,18 +281,6 @@ def _bar(
         yield lambda count: bar.advance(line, count)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        # Some network file systems have no locks; the checksum still guards the result there.
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
 def _storage_error(name: str, folder: Path, error: OSError) -> StorageError:
     reason = error.strerror or str(error)
     if error.errno in _FULL:
@@ -293,6 +289,6 @@ def _storage_error(name: str, folder: Path, error: OSError) -> StorageError:
             "what is already there will be continued"
         )
     return StorageError(
-        f"cannot write {name} in {folder} ({reason}): pass root=FOLDER or set QT_HW_DATA to a "
-        "folder that you can write to"
+        f"cannot write {name} in {folder} ({reason}): pass {spelled('root=FOLDER')} or set "
+        "QT_HW_DATA to a folder that you can write to"
     )

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qt_hw.errors import DataError, InputError
-from qt_hw.tasks.download import RemoteFile, check, fetch, sha256_of
+from qt_hw.tasks.download import RemoteFile, check, fetch, sha256_of, spelled
 from qt_hw.tasks.task import Task, check_count
 
 __all__ = ["FileTask", "data_folder"]
+
+_UNVERIFIED = spelled("verify=false")
 
 
 def data_folder() -> Path:
@@ -88,7 +90,10 @@ class FileTask(Task):
         """
         path = self._find((remote.name, *others), folders)
         if path is None:
-            advice = f"put {', '.join(wanted)} into {folders[0]}, or pass root=FOLDER"
+            advice = (
+                f"put {', '.join(wanted)} into {folders[0]}, or pass {spelled('root=FOLDER')}; "
+                f"they are looked for in FOLDER/{self.name} and in FOLDER itself"
+            )
             if not self.download:
                 raise DataError(f"{remote.name} is missing and download is off: {advice}")
             return fetch(remote, folders[0], advice=advice)
@@ -101,15 +106,17 @@ class FileTask(Task):
         if sha256 is None:
             raise DataError(
                 f"no checksum is published for {path}: put {path.name}.gz beside it, "
-                "or pass verify=false"
+                f"or pass {_UNVERIFIED}"
             )
-        check(path, sha256, "delete it to download it anew, or pass verify=false for your own data")
+        check(
+            path, sha256, f"delete it to download it anew, or for your own data pass {_UNVERIFIED}"
+        )
 
     def _check_number(self, what: str, found: int, published: int) -> None:
         if self.verify and found != published:
             raise DataError(
                 f"{what} holds {found:,} samples, {published:,} are published: get the file "
-                "anew, or pass verify=false for your own data"
+                f"anew, or for your own data pass {_UNVERIFIED}"
             )
 
     def _describe(self, paths: Sequence[Path], n_train: int, n_test: int) -> dict[str, object]:

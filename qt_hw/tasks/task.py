@@ -151,5 +151,5 @@ def get_task(name: str, **options: Any) -> Task:
     allowed = tuple(field.name for field in fields(kind))
     for option in options:
         if option not in allowed:
-            raise UnknownName(f"option of the task {name!r}:", option, allowed)
+            raise UnknownName(f"option of the task {name!r}", option, allowed)
     return kind(**options)

@@ -6,11 +6,12 @@ its JSON file does. The last two are kept: should the newest be damaged, the one
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,11 @@ from torch import Tensor
 from qt_hw.errors import CheckpointError, StorageError
 from qt_hw.training.storage import write_bytes, write_json
 
-__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "load_checkpoint", "other_version", "save_checkpoint"]
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 1
+_VERSION = 2
 _KEPT = 2
 _NAME = re.compile(r"step-(\d{8})\.json")
 _TENSOR = "__tensor__"
@@ -80,12 +81,15 @@ def load_checkpoint(folder: Path, run_key: str) -> Checkpoint | None:
     A damaged one is named in a warning and the one before it is used.
 
     Raises:
-        CheckpointError: All are damaged, or they belong to another configuration.
+        CheckpointError: All are damaged, belong to another configuration, or were made by another
+            version of this package.
     """
     damaged: list[str] = []
     for path in reversed(_files(folder)):
         try:
             checkpoint = _read(path)
+        except _OtherVersion:
+            raise
         except CheckpointError as error:
             damaged.append(str(error))
             logger.warning("%s; trying the checkpoint before it", error)
@@ -104,6 +108,29 @@ def load_checkpoint(folder: Path, run_key: str) -> Checkpoint | None:
     return None
 
 
+@contextlib.contextmanager
+def other_version(path: Path) -> Iterator[None]:
+    """Turn the errors of loading a state that does not fit into one line.
+
+    Raises:
+        CheckpointError: A state from ``path`` lacks something or has another shape.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError):
+        raise _OtherVersion(path) from None
+
+
+class _OtherVersion(CheckpointError):
+    """A checkpoint that is whole, but not of this version."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"checkpoint {path} was made by another version of qt-hw; "
+            "go on with that version, or choose another --out"
+        )
+
+
 def _read(path: Path) -> Checkpoint:
     tensors_path = path.with_suffix(".safetensors")
     try:
@@ -114,8 +141,8 @@ def _read(path: Path) -> Checkpoint:
         raise CheckpointError(f"checkpoint {path} cannot be read ({error})") from None
     if digest != _digest(body):
         raise CheckpointError(f"checkpoint {path} is damaged (wrong checksum)")
-    if body["version"] != _VERSION:
-        raise CheckpointError(f"checkpoint {path} has format {body['version']}, not {_VERSION}")
+    if body.get("version") != _VERSION:
+        raise _OtherVersion(path)
     if hashlib.sha256(data).hexdigest() != body["tensors_sha256"]:
         raise CheckpointError(f"checkpoint {tensors_path} is damaged (wrong checksum)")
     try:

@@ -11,13 +11,14 @@ from typing import Any
 
 from torch import nn
 
-from qt_hw.errors import ConfigError, InputError
+from qt_hw.errors import ConfigError
 from qt_hw.tasks import Data, Task
 from qt_hw.training import figures
 from qt_hw.training.build import make_model
+from qt_hw.training.checks import check_model
 from qt_hw.training.config import RunConfig
-from qt_hw.training.loading import load_config
-from qt_hw.training.run import Run, check_folder, run_folder, train
+from qt_hw.training.folder import check_folder, check_same, run_folder
+from qt_hw.training.run import Run, read_config, train
 from qt_hw.training.storage import write_json, write_text
 
 __all__ = ["Comparison", "compare", "train_pair"]
@@ -66,22 +67,23 @@ def train_pair(
         QtHwError: As in ``train``.
     """
     folder = run_folder(config, out, resume=resume)
-    config = load_config(config)
-    check_folder(folder, config, resume=resume)
-    if (folder / "config.toml").exists():
-        raise InputError(f"{folder} holds a single run, not a pair; choose another --out")
+    config = read_config(config, target, data)
+    check_folder(folder, config, resume=resume, kind="pair")
     if config.is_noiseless and (folder / "sampled").exists():
         raise ConfigError(f"{folder / 'sampled'} has shots, this configuration has none")
     plans = {"noiseless": config.noiseless()} | ({} if config.is_noiseless else {"sampled": config})
-    for plan in plans.values():
-        make_model(plan, target)  # what is wrong with the second shows before the first is trained
+    # What is wrong with the second shows before the first is trained.
+    for name, plan in reversed(plans.items()):
+        if (folder / name / "config.toml").exists():
+            check_same(folder / name, plan)
+        check_model(plan, make_model(plan, target))
     runs = {
         name: train(
             plan,
             target=target,
             data=data,
             out=folder / name,
-            resume=resume,
+            resume=resume and (folder / name).exists(),
             progress=progress,
             title=name,
         )

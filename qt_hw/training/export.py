@@ -15,18 +15,22 @@ from qt_hw.training.storage import write_bytes, write_json
 __all__ = ["export_run"]
 
 
-def export_run(run: Run, file: Path) -> dict[str, Any]:
+def export_run(run: Run, file: Path, *, force: bool = False) -> dict[str, Any]:
     """Write the target's ``state_dict`` to ``file`` and its description to the ``.json`` beside it.
 
     Returns:
         The description: target, number of weights, test accuracy, versions.
 
     Raises:
-        InputError: ``file`` does not end in ``.safetensors``.
+        InputError: ``file`` does not end in ``.safetensors``, or one of the two files exists and
+            ``force`` is false.
         StorageError: The run is not finished, or a file cannot be read or written.
     """
     if file.suffix != ".safetensors":
         raise InputError(f"the file must end in .safetensors, not {file.name!r}")
+    for path in (file, file.with_suffix(".json")):
+        if path.exists() and not force:
+            raise InputError(f"{path} already exists; add --force to replace it")
     results, manifest = run.results(), run.manifest
     source = run.folder / "results" / "weights.safetensors"
     try:

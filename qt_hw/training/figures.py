@@ -25,6 +25,7 @@ __all__ = ["draw_pair", "draw_run", "learning_curves", "probability_vector", "we
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
 _COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7")
 _MOST_BARS = 64
+_SAME = 1e-5  # in total variation: more than single precision makes, less than can be seen
 
 Rows = Sequence[Mapping[str, Any]]
 Arrays = Mapping[str, NDArray[np.float64]]
@@ -39,25 +40,33 @@ def learning_curves(runs: Mapping[str, Rows]) -> Figure:
         loss.plot(steps, [row["train_loss"] for row in rows], "--", color=colour, linewidth=1.2)
         loss.plot(steps, [row["test_loss"] for row in rows], "-", color=colour, label=name)
         accuracy.plot(steps, [100 * row["test_accuracy"] for row in rows], color=colour, label=name)
-    loss.plot([], [], "-", color=GREY, label="test")
-    loss.plot([], [], "--", color=GREY, linewidth=1.2, label="training")
-    loss.set_yscale("log")
-    _label(loss, "Loss", "step", "mean loss")
-    _label(accuracy, "Test accuracy", "step", "test accuracy (%)")
+    styles = [
+        *loss.plot([], [], "-", color=GREY, label="test"),
+        *loss.plot([], [], "--", color=GREY, linewidth=1.2, label="training"),
+    ]
+    _log_scale(loss)
+    _label(loss, "Loss", "step", "mean loss (log scale)")
     last = [100 * rows[-1]["test_accuracy"] for rows in runs.values() if rows]
     if last and min(last) > 80:
         accuracy.set_ylim(60, 101)
-    loss.legend(frameon=False)
-    accuracy.legend(frameon=False, loc="lower right")
+        _label(accuracy, "Test accuracy", "step", "test accuracy (%)\naxis starts at 60 %")
+    else:
+        accuracy.set_ylim(bottom=0)
+        _label(accuracy, "Test accuracy", "step", "test accuracy (%)")
+    loss.legend(handles=styles, frameon=False)
+    figure.legend(
+        handles=accuracy.get_lines(), frameon=False, loc="outside lower center", ncols=len(runs)
+    )
     return figure
 
 
 def probability_vector(
-    measured: NDArray[np.float64], ideal: NDArray[np.float64], shots: int | None
+    measured: NDArray[np.float64], ideal: NDArray[np.float64], shots: int | None, name: str = ""
 ) -> Figure:
-    """Return the measured probabilities against the exact ones of the same angles.
+    """Return the measured probabilities of the run ``name`` against the exact ones.
 
     Up to 64 outcomes are drawn as bars in their order; more are sorted by their exact value.
+    Without shots and noise both are the same, so only one is drawn.
     """
     figure = _figure(8.6, 3.4)
     axes = figure.subplots()
@@ -65,18 +74,24 @@ def probability_vector(
     few = len(ideal) <= _MOST_BARS
     order = np.arange(len(ideal)) if few else np.argsort(ideal)[::-1]
     x = np.arange(len(ideal))
-    label = "exact" if shots is None else f"{shots:,} shots"
+    differ = shots is not None or distance > _SAME
+    label = "exact" if not differ else f"{shots:,} shots" if shots else "with noise, no shots"
     if few:
         axes.bar(x, measured[order], width=0.8, color=ORANGE, alpha=0.75, label=label)
-        axes.plot(x, ideal[order], "_", color=BLUE, markersize=7, markeredgewidth=2, label="ideal")
+        if differ:
+            marks = axes.plot(x, ideal[order], "_", color=BLUE, markersize=7, label="ideal")
+            marks[0].set_markeredgewidth(2)
         xlabel = "outcome (qubit 0 is the least significant bit)"
     else:
         dots = axes.plot(x, measured[order], ".", color=ORANGE, markersize=2, label=label)
         dots[0].set(alpha=0.6, rasterized=True)  # half a million dots would swamp an SVG
-        axes.plot(x, ideal[order], "-", color=BLUE, label="ideal")
+        if differ:
+            axes.plot(x, ideal[order], "-", color=BLUE, label="ideal")
         xlabel = "outcomes, most probable first"
         axes.set_yscale("symlog", linthresh=0.1 / len(ideal))
-    title = f"Probabilities at the end (total variation distance {distance:.3f})"
+    title = f"Probabilities at the end{f': {name}' if name else ''}"
+    if differ:
+        title += f" (total variation distance {distance:.3f})"
     _label(axes, title, xlabel, "probability")
     axes.margins(x=0.01)
     axes.legend(frameon=False)
@@ -86,7 +101,10 @@ def probability_vector(
 def weight_histogram(
     runs: Mapping[str, NDArray[np.float64]], initial: NDArray[np.float64]
 ) -> Figure:
-    """Return the distribution of the generated weights, and that of the untrained target."""
+    """Return the distribution of the generated weights, and that of the untrained target.
+
+    The axis leaves out a thousandth of the values on each side, and says how many those are.
+    """
     figure = _figure(6.4, 3.6)
     axes = figure.subplots()
     everything = np.concatenate([initial, *runs.values()])
@@ -105,7 +123,10 @@ def weight_histogram(
             linewidth=1.6,
             label=name,
         )
-    _label(axes, "Generated weights", "weight", "density")
+    outside = float(np.mean((everything < low) | (everything > high)))
+    _label(
+        axes, "Generated weights", f"weight ({outside:.2%} of all values lie outside)", "density"
+    )
     axes.legend(frameon=False)
     return figure
 
@@ -113,25 +134,23 @@ def weight_histogram(
 def draw_run(folder: Path, rows: Rows, arrays: Arrays, shots: int | None) -> None:
     """Write the figures of one run into ``folder``."""
     name = "exact" if shots is None else f"{shots:,} shots"
-    _draw(folder, {name: rows}, {name: arrays}, arrays, shots)
+    _draw(folder, {name: rows}, {name: arrays}, shots)
 
 
 def draw_pair(
     folder: Path, rows: Mapping[str, Rows], arrays: Mapping[str, Arrays], shots: int | None
 ) -> None:
     """Write the figures of two runs into ``folder``; the vector is that of the last one."""
-    _draw(folder, rows, arrays, list(arrays.values())[-1], shots)
+    _draw(folder, rows, arrays, shots)
 
 
 def _draw(
-    folder: Path,
-    rows: Mapping[str, Rows],
-    arrays: Mapping[str, Arrays],
-    last: Arrays,
-    shots: int | None,
+    folder: Path, rows: Mapping[str, Rows], arrays: Mapping[str, Arrays], shots: int | None
 ) -> None:
+    name, last = list(arrays.items())[-1]
     _save(learning_curves(rows), folder / "learning-curves")
-    _save(probability_vector(last["probabilities"], last["ideal"], shots), folder / "probabilities")
+    vector = probability_vector(last["probabilities"], last["ideal"], shots, name)
+    _save(vector, folder / "probabilities")
     weights = {name: a["weights"] for name, a in arrays.items()}
     _save(weight_histogram(weights, last["initial"]), folder / "weights")
 
@@ -140,6 +159,24 @@ def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def _log_scale(axes: Axes) -> None:
+    """Make the vertical axis logarithmic, with plain decimal numbers at its ticks."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high < 5 * low:
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+    else:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(_decimal))
+
+
+def _decimal(value: float, _: int | None = None) -> str:
+    return np.format_float_positional(value, precision=6, fractional=False, trim="-")
 
 
 def _label(axes: Axes, title: str, x: str, y: str) -> None:

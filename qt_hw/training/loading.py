@@ -35,14 +35,18 @@ def known_presets() -> dict[str, str]:
 
 
 def load_config(
-    source: str | Path | RunConfig | Mapping[str, Any], overrides: Sequence[str] = ()
+    source: str | Path | RunConfig | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> RunConfig:
     """Return the configuration named by ``source``, changed by ``overrides``.
 
     Args:
         source: A preset's name, the path of a TOML file, a dict of tables, or a configuration.
         overrides: ``"table.key=value"`` each, the value written as in TOML; a bare word is a
-            string, and ``none`` takes the key out, so that its default applies.
+            string, and nothing (``table.key=``) takes the key out, so that its default applies.
+        defaults: Tables that fill what ``source`` leaves out.
 
     Raises:
         ConfigError: The file or an override is wrong; the message names the key.
@@ -52,6 +56,9 @@ def load_config(
     10
     """
     tables, origin = _read(source)
+    for name, table in (defaults or {}).items():
+        if isinstance(tables.setdefault(name, {}), dict):
+            tables[name] = {**table, **tables[name]}
     for override in overrides:
         _apply(tables, override)
     return config_from_dict(tables, origin)
@@ -143,7 +150,7 @@ def _apply(tables: dict[str, Any], override: str) -> None:
         if not isinstance(inner, dict):
             raise ConfigError(f"--set {override}: {part!r} is a value, not a table")
         table = inner
-    if text.strip() == "none":
+    if not text.strip():
         table.pop(path[-1], None)
     else:
         table[path[-1]] = _value(text)
@@ -172,7 +179,8 @@ def _problem(detail: ErrorDetails) -> str:
     if kind == "literal_error":
         return _unknown_choice(key, path, detail)
     message = detail["msg"].removeprefix("Input ")
-    return f"{key} {message}, got {_shown(detail['input'])}"
+    hint = f" (to take the key out: --set {key}=)" if detail["input"] == "none" else ""
+    return f"{key} {message}, got {_shown(detail['input'])}{hint}"
 
 
 def _unknown_key(key: str, path: Sequence[str | int]) -> str:

@@ -57,11 +57,19 @@ class MetricsFile:
         """Return all whole rows; None stands for an empty cell.
 
         Raises:
-            StorageError: The file holds other columns.
+            StorageError: The file is damaged or holds other columns.
         """
         if not self.path.exists():
             return []
-        lines = self.path.read_text("utf-8").splitlines(keepends=True)
+        try:
+            return self._parsed(self.path.read_text("utf-8"))
+        except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+            raise StorageError(
+                f"{self.path} is damaged ({error}); put a copy back, or train anew elsewhere"
+            ) from None
+
+    def _parsed(self, text: str) -> list[Row]:
+        lines = text.splitlines(keepends=True)
         whole = [line for line in lines if line.endswith("\n")]  # a kill may leave half a row
         reader = csv.DictReader(io.StringIO("".join(whole)))
         if tuple(reader.fieldnames or ()) != COLUMNS:

@@ -11,9 +11,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qt_hw.errors import StorageError
 from qt_hw.training.config import RunConfig
 from qt_hw.training.loading import to_toml
-from qt_hw.training.storage import write_bytes
+from qt_hw.training.storage import read_json, write_bytes
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
     from qt_hw.model.quantum_train import QuantumTrain
     from qt_hw.tasks import Data
 
-__all__ = ["PACKAGES", "describe_run", "now", "run_key", "versions"]
+__all__ = [
+    "PACKAGES",
+    "describe_run",
+    "now",
+    "read_manifest",
+    "run_key",
+    "stored_manifest",
+    "versions",
+]
+
+_NEEDED = {"status", "versions", "data", "circuits", "parameters", "circuit_share", "results"}
 
 PACKAGES = (
     "qt-hw",
@@ -63,9 +74,12 @@ def run_key(config: RunConfig) -> str:
 
 
 def describe_run(
-    config: RunConfig, model: QuantumTrain, data: Data, folder: Path
+    config: RunConfig, model: QuantumTrain, data: Data, folder: Path, inputs: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the manifest of a run that is about to start; writes its circuits beside it."""
+    """Return the manifest of a run that is about to start; writes its circuits beside it.
+
+    ``inputs`` are the checksums of data and target.
+    """
     generator = model.generator
     report = model.parameter_report().to_dict()
     return {
@@ -84,6 +98,7 @@ def describe_run(
             "test_samples": len(data.test[0]),
             **data.description,
         },
+        "inputs": dict(inputs),
         "generator": {k: v for k, v in generator.describe().items() if k != "backend"},
         "backend": generator.backend.describe(),
         "circuits": _circuits(generator.ansatz, model, folder),
@@ -91,6 +106,30 @@ def describe_run(
         "circuit_share": {"start": report["circuit_share"], "end": None},
         "results": None,
     }
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of the run in ``folder``.
+
+    Raises:
+        StorageError: It is missing or damaged.
+    """
+    path = folder / "manifest.json"
+    manifest = read_json(path)
+    whole = isinstance(manifest, dict) and manifest.keys() >= _NEEDED
+    if not whole or (
+        manifest["status"] == "finished" and not isinstance(manifest["results"], dict)
+    ):
+        raise StorageError(f"{path} is damaged; --resume writes it anew")
+    return dict(manifest)
+
+
+def stored_manifest(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of the run in ``folder``, None if it is missing or damaged."""
+    try:
+        return read_manifest(folder)
+    except StorageError:
+        return None
 
 
 def _machine() -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +16,30 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from qt_hw.errors import ConfigError, InputError, StorageError
+from qt_hw.errors import ConfigError, StorageError
 from qt_hw.model.quantum_train import QuantumTrain
 from qt_hw.tasks import Data, Task, check_fit
 from qt_hw.training.build import make_model, make_target, make_task
-from qt_hw.training.checkpoint import load_checkpoint
+from qt_hw.training.checkpoint import load_checkpoint, other_version
+from qt_hw.training.checks import (
+    check_given,
+    check_inputs,
+    check_model,
+    check_sample,
+    check_target,
+    describe_inputs,
+    warn_of_size,
+)
 from qt_hw.training.config import RunConfig, TargetConfig, TaskConfig
+from qt_hw.training.folder import PAIR, check_folder, run_folder
 from qt_hw.training.loading import load_config
 from qt_hw.training.metrics import MetricsFile
-from qt_hw.training.provenance import run_key
+from qt_hw.training.provenance import read_manifest, run_key, stored_manifest
 from qt_hw.training.session import Session
-from qt_hw.training.storage import locked, read_json
+from qt_hw.training.storage import locked
 from qt_hw.training.trainer import Row
 
-__all__ = ["CUSTOM", "Run", "check_folder", "free_folder", "run_folder", "train"]
+__all__ = ["CUSTOM", "Run", "read_config", "train"]
 
 CUSTOM = "custom"
 """What the configuration says where a target or data were passed in Python."""
@@ -51,7 +64,7 @@ class Run:
         folder = Path(folder)
         if (folder / "config.toml").is_file():
             return cls(folder, load_config(folder / "config.toml"))
-        if inner := [n for n in ("noiseless", "sampled") if (folder / n / "config.toml").is_file()]:
+        if inner := [n for n in PAIR if (folder / n / "config.toml").is_file()]:
             raise StorageError(f"{folder} holds several runs: open {folder / inner[0]} instead")
         raise StorageError(f"{folder} is not a run folder: it has no config.toml")
 
@@ -63,8 +76,7 @@ class Run:
     @property
     def manifest(self) -> dict[str, Any]:
         """The manifest: versions, seeds, circuits, backend, parameters, results."""
-        manifest: dict[str, Any] = read_json(self.folder / "manifest.json")
-        return manifest
+        return read_manifest(self.folder)
 
     @property
     def finished(self) -> bool:
@@ -93,10 +105,10 @@ class Run:
         self._check_finished()
         path = self.folder / "results" / "final.npz"
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
-        except (OSError, ValueError) as error:
-            raise StorageError(f"cannot read {path}: {error}") from None
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
+            raise self._damaged(path, error) from None
 
     def model(self, target: nn.Module | None = None) -> QuantumTrain:
         """Return the model as of the last checkpoint; it measures anew when it is called.
@@ -106,13 +118,15 @@ class Run:
 
         Raises:
             CheckpointError: There is no good checkpoint.
-            ConfigError: The run was trained on a target of the caller's, which is missing.
+            ConfigError: The run was trained on a target of the caller's, which is missing or
+                another.
         """
         checkpoint = load_checkpoint(self.folder / "checkpoints", run_key(self.config))
         if checkpoint is None:
             raise StorageError(f"{self.folder} has no checkpoint yet")
         model = make_model(self.config, self._target(target))
-        model.load_state_dict(checkpoint.state["model"])
+        with other_version(self.folder / "checkpoints"):
+            model.load_state_dict(checkpoint.state["model"])
         return model
 
     def export(self, target: nn.Module | None = None) -> nn.Module:
@@ -123,19 +137,27 @@ class Run:
 
         Raises:
             StorageError: The run is not finished, or its weights are damaged.
-            ConfigError: The run was trained on a target of the caller's, which is missing.
+            ConfigError: The run was trained on a target of the caller's, which is missing or
+                another.
         """
         self._check_finished()
         module = self._target(target)
         path = self.folder / "results" / "weights.safetensors"
         try:
-            module.load_state_dict(load_file(path))
-        except (OSError, SafetensorError, RuntimeError) as error:
-            raise StorageError(f"cannot read {path}: {error}") from None
+            state = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise self._damaged(path, error) from None
+        try:
+            module.load_state_dict(state)
+        except RuntimeError:
+            raise ConfigError(
+                "this is not the target this run was trained with: pass the same"
+            ) from None
         return module
 
     def _target(self, target: nn.Module | None) -> nn.Module:
         if target is not None:
+            check_target(target, stored_manifest(self.folder) or {})
             return target
         if self.config.target.name == CUSTOM:
             raise ConfigError("this run was given its own target network: pass the same as target=")
@@ -144,6 +166,12 @@ class Run:
     def _check_finished(self) -> None:
         if not self.finished:
             raise StorageError(f"the run in {self.folder} is not finished; go on with --resume")
+
+    def _damaged(self, path: Path, error: Exception) -> StorageError:
+        return StorageError(
+            f"{path} is damaged ({error}); delete {self.folder / 'manifest.json'}, then --resume "
+            "writes both anew"
+        )
 
 
 def train(
@@ -159,7 +187,8 @@ def train(
     """Train one model and keep everything about it in a folder.
 
     Args:
-        config: A configuration, a preset's name, a TOML file, or a dict of tables.
+        config: A configuration, a preset's name, a TOML file, or a dict of tables. ``[task]`` and
+            ``[target]`` may be left out where ``data`` and ``target`` are given.
         target: A network of your own, in place of the one that ``[target]`` names.
         data: Data of your own (classes, cross-entropy), or a task with its own loss and metrics.
         out: The run's folder; without it a new one under ``runs``, named as the preset or file.
@@ -171,24 +200,39 @@ def train(
         The finished run.
 
     Raises:
-        ConfigError: The configuration is wrong, or another than that of the run to resume.
+        ConfigError: The configuration is wrong, or configuration, data or target are others than
+            those of the run to resume.
+        InputError: Data and target do not fit together, or the folder is in use.
+        PreflightError: The backend does not take the number of shots.
         StorageError: The folder cannot be used, or the disk is full.
         QtHwError: The loss or a gradient is not finite.
     """
+    check_given(target, data)
     folder = run_folder(config, out, resume=resume)
-    config = _with_custom(load_config(config), target, data)
+    config = read_config(config, target, data)
     check_folder(folder, config, resume=resume)
-    if resume and (folder / "config.toml").exists() and (run := Run.open(folder)).finished:
-        return run
+    stored = stored_manifest(folder) if resume else None
+    done = stored is not None and stored["status"] == "finished"
+    if done and target is None and data is None:
+        return Run.open(folder)
     task = data if isinstance(data, Task) else _Given(data=data) if data else make_task(config.task)
     loaded = task.load()
     if target is None:
         check_fit(config.target.name, loaded.input_shape)
-    model = make_model(config, target)
+    network = make_target(config) if target is None else target
+    check_sample(network, task, loaded)
+    inputs = describe_inputs(loaded, network)
+    if stored is not None:
+        check_inputs(folder, stored, inputs)
+    if done:
+        return Run.open(folder)
+    model = make_model(config, network)
+    check_model(config, model)
+    warn_of_size(model)
     with locked(folder):
-        session = Session(folder, config, model, task, loaded)
+        session = Session(folder, config, model, task, loaded, inputs)
         session.run(title, progress=progress)
-        session.finish(make_target(config) if target is None else target)
+        session.finish(network)
     return Run(folder, config)
 
 
@@ -203,63 +247,25 @@ class _Given(Task):
         return self.data
 
 
-def run_folder(config: object, out: str | Path | None, *, resume: bool) -> Path:
-    """Return ``out`` or, without it, a new folder under ``runs``, called as the configuration.
-
-    Raises:
-        InputError: A run is to be resumed and ``out`` does not say which.
-    """
-    if out is not None:
-        return Path(out)
-    if resume:
-        raise InputError("resume=True needs out=, the folder of the run to go on with")
-    return free_folder(Path(config).stem if isinstance(config, str | Path) else "run")
-
-
-def free_folder(name: str) -> Path:
-    """Return ``runs/name``, or ``runs/name-2`` and so on if that is taken."""
-    folder, number = Path("runs") / name, 2
-    while folder.exists():
-        folder, number = Path("runs") / f"{name}-{number}", number + 1
-    return folder
-
-
-def check_folder(folder: Path, config: RunConfig, *, resume: bool) -> None:
-    """Refuse a folder that is in use, or one to resume that holds another configuration.
-
-    Raises:
-        InputError: The folder is not empty and ``resume`` is false.
-        ConfigError: The configurations differ; the message names the keys.
-    """
-    if not resume:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(
-                f"{folder} already exists; add --resume to go on with it, or choose another --out"
-            )
-        return
-    if (folder / "config.toml").exists():
-        old, new = Run.open(folder).config, config
-        if keys := [key for key in _flat(new) if _flat(new)[key] != _flat(old)[key]]:
-            changes = ", ".join(f"{k} (was {_flat(old)[k]}, now {_flat(new)[k]})" for k in keys)
-            raise ConfigError(
-                f"{folder} was made with another configuration: {changes}; "
-                "resume with the same, or choose another --out"
-            )
-
-
-def _flat(config: RunConfig) -> dict[str, Any]:
-    """Return ``{"table.key": value}`` of everything that determines the run."""
-    tables = config.model_dump(mode="json", exclude={"description"})
-    return {f"{table}.{key}": value for table, t in tables.items() for key, value in t.items()}
-
-
-def _with_custom(
-    config: RunConfig, target: nn.Module | None, data: Data | Task | None
+def read_config(
+    config: RunConfig | str | Path | Mapping[str, Any],
+    target: nn.Module | None,
+    data: Data | Task | None,
 ) -> RunConfig:
-    """Return ``config`` with the names of what was passed in Python."""
-    update: dict[str, Any] = {}
+    """Return the configuration with the names of what was passed in Python.
+
+    Raises:
+        ConfigError: It is wrong.
+        InputError: ``target`` or ``data`` has another type than ``train`` takes.
+    """
+    check_given(target, data)
+    given = {
+        **({} if target is None else {"target": {"name": CUSTOM}}),
+        **({} if data is None else {"task": {"name": data.name}}),
+    }
+    read, update = load_config(config, defaults=given), dict[str, Any]()
     if target is not None:
-        update["target"] = TargetConfig(name=CUSTOM, select=config.target.select)
+        update["target"] = TargetConfig(name=CUSTOM, select=read.target.select)
     if data is not None:
         update["task"] = TaskConfig(name=data.name)
-    return config.model_copy(update=update)
+    return read.model_copy(update=update)

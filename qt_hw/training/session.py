@@ -17,13 +17,13 @@ from qt_hw.model.generator import probabilities
 from qt_hw.model.quantum_train import QuantumTrain
 from qt_hw.tasks import Data, Task
 from qt_hw.training import figures
-from qt_hw.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from qt_hw.training.checkpoint import Checkpoint, load_checkpoint, other_version, save_checkpoint
 from qt_hw.training.config import RunConfig
 from qt_hw.training.loading import to_toml
 from qt_hw.training.metrics import MetricsFile
 from qt_hw.training.progress import make_reporter
-from qt_hw.training.provenance import describe_run, now, run_key
-from qt_hw.training.storage import read_json, write_bytes, write_json, write_text
+from qt_hw.training.provenance import describe_run, now, read_manifest, run_key, stored_manifest
+from qt_hw.training.storage import write_bytes, write_json, write_text
 from qt_hw.training.trainer import Row, Trainer
 
 __all__ = ["Session"]
@@ -33,17 +33,26 @@ class Session:
     """Trains a model in a folder that the caller has locked, then writes its results."""
 
     def __init__(
-        self, folder: Path, config: RunConfig, model: QuantumTrain, task: Task, data: Data
+        self,
+        folder: Path,
+        config: RunConfig,
+        model: QuantumTrain,
+        task: Task,
+        data: Data,
+        inputs: Mapping[str, Any],
     ) -> None:
         self.folder, self.config, self.model = folder, config, model
         self.trainer = Trainer(config, model, task, data)
         self.metrics = MetricsFile(folder / "metrics.csv")
         write_text(folder / "config.toml", to_toml(config))
         checkpoint = load_checkpoint(folder / "checkpoints", run_key(config))
-        if checkpoint is None:
-            write_json(folder / "manifest.json", describe_run(config, model, data, folder))
-        else:
-            self.trainer.load_state_dict(checkpoint.step, checkpoint.state)
+        if checkpoint is None or stored_manifest(folder) is None:
+            # Measures the untrained model; the state loaded below puts its counters right.
+            manifest = describe_run(config, model, data, folder, inputs)
+            write_json(folder / "manifest.json", manifest)
+        if checkpoint is not None:
+            with other_version(folder / "checkpoints"):
+                self.trainer.load_state_dict(checkpoint.step, checkpoint.state)
         self.metrics.cut(self.trainer.step)
 
     def run(self, title: str, *, progress: bool) -> None:
@@ -69,7 +78,7 @@ class Session:
         np.savez(buffer, allow_pickle=False, **arrays)
         write_bytes(self.folder / "results" / "final.npz", buffer.getvalue())
         figures.draw_run(self.folder / "figures", rows, arrays, self.config.backend.shots)
-        manifest = read_json(self.folder / "manifest.json")
+        manifest = read_manifest(self.folder)
         manifest["circuit_share"]["end"] = rows[-1]["circuit_share"]
         manifest["results"] = _results(manifest, rows[-1])
         manifest.update(status="finished", finished=now())

@@ -136,7 +136,9 @@ def test_a_large_routed_circuit_is_sampled_by_trajectories() -> None:
     ("device", "options", "error", "message"),
     [
         ("fake_torinno", {}, UnknownName, "did you mean 'fake_torino'"),
-        ("ibm_torino", {}, UnknownName, "device of the backend 'aer' 'ibm_torino'"),
+        ("ibm_torino", {}, UnknownName, "unknown device 'ibm_torino' of the backend 'aer'"),
+        ("fake_torinno", {}, UnknownName, r"\(nearest: fake_torino(, \w+){4}; \d+ in all\)$"),
+        ("zzz", {}, UnknownName, r"'aer' \(nearest: "),
         ("fake_almaden", {}, PreflightError, "fake_almaden has no RZ gate"),
         ("fake_manila", {"noise": "readout(p=0.1)"}, InputError, "noise from the device"),
         ("fake_manila", {"form": "native"}, InputError, "device's own gates"),

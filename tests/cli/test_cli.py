@@ -118,7 +118,8 @@ def test_resume_finds_the_newest_folder_of_the_preset(
     assert "runs/digits-quick-2" in printed
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_says_how_to_go_on(tmp_path: Path, number: signal.Signals, code: int) -> None:
     out = tmp_path / "run"
     arguments = ["run", *SMALL, "--set=optimizer.steps=20000", "--out", str(out)]
     process = subprocess.Popen(
@@ -131,9 +132,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     while not list(out.glob("noiseless/checkpoints/*.json")) and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     error = process.communicate(timeout=60)[1]
-    assert process.returncode == 130
+    assert process.returncode == code
     last = error.strip().splitlines()[-1]
     assert last.startswith("stopped; go on with: qt-hw run digits-quick")
     assert last.endswith(f"--out {out} --resume")
@@ -181,7 +182,7 @@ def test_export_writes_the_plain_network(
 ) -> None:
     out, file = finished[0], tmp_path / "model.safetensors"
     for which in ("noiseless", "sampled"):
-        code, printed, _ = call("export", str(out), str(file), "--from", which)
+        code, printed, _ = call("export", str(out), str(file), "--from", which, "--force")
         assert code == 0
         assert "2,410 weights of mlp-64-32-10" in printed
         network = build_target("mlp-64-32-10", torch.Generator())
@@ -201,6 +202,77 @@ def test_export_takes_the_noiseless_run_unless_asked(
     call("export", str(finished[0] / "noiseless"), str(tmp_path / "b.safetensors"))
     same = (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     assert same
+
+
+def test_export_replaces_nothing_unless_forced(
+    finished: tuple[Path, str, str], tmp_path: Path, call: Call
+) -> None:
+    beside = tmp_path / "model.json"
+    beside.write_text("mine")
+    arguments = ("export", str(finished[0]), str(tmp_path / "model.safetensors"))
+    code, _, error = call(*arguments)
+    assert (code, [p.name for p in tmp_path.iterdir()]) == (2, ["model.json"])
+    assert "model.json already exists; add --force" in error
+    assert beside.read_text() == "mine"
+    inside = finished[0] / "sampled" / "results" / "weights.safetensors"
+    assert call("export", str(finished[0]), str(inside))[0] == 2
+    assert call(*arguments, "--force")[0] == 0
+    assert json.loads(beside.read_text())["target"]["name"] == "mlp-64-32-10"
+
+
+def test_export_does_not_take_the_other_run_for_the_one_asked(
+    finished: tuple[Path, str, str], tmp_path: Path, call: Call
+) -> None:
+    single, file = str(finished[0] / "sampled"), tmp_path / "model.safetensors"
+    code, _, error = call("export", single, str(file), "--from", "noiseless")
+    assert (code, file.exists()) == (2, False)
+    assert "is a single run, the sampled one; leave out --from noiseless" in error
+    assert call("export", single, str(file), "--from", "sampled")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["presets", "run digits --help"])
+def test_a_full_output_is_one_line(command: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "qt_hw.cli", *command.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+        )
+    assert done.returncode == 6
+    assert done.stderr.startswith("error: ")
+    assert "No space left" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_went_away_is_no_news() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "qt_hw.cli", "presets"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_resuming_nothing_says_so(tmp_path: Path, call: Call) -> None:
+    out = tmp_path / "new"
+    (out / "noiseless").mkdir(parents=True)
+    (out / "noiseless" / ".lock").touch()  # all that a run killed at once leaves
+    code, _, _ = call("run", *SMALL, "--set=optimizer.steps=1", "-q", "--resume", f"--out={out}")
+    assert code == 0
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").touch()
+    for resume in ([], ["--resume"]):
+        code, _, error = call("run", *SMALL, *resume, f"--out={tmp_path / 'photos'}")
+        assert code == 2
+        assert "is not a run folder; choose another --out" in error
+    assert [p.name for p in (tmp_path / "photos").iterdir()] == ["a.jpg"]
 
 
 def test_export_refuses_other_file_types(

@@ -179,6 +179,38 @@ def test_two_at_once_fetch_it_once(site, remote, tmp_path):
     assert len(site.asked) == 1
 
 
+def test_a_failure_removes_only_the_empty_folders_it_made(site, remote, tmp_path):
+    site.files.clear()
+    with pytest.raises(DataError, match="404"):
+        get(remote, tmp_path / "old" / "new")
+    assert names(tmp_path) == []
+    (tmp_path / "old").mkdir()
+    with pytest.raises(DataError, match="404"):
+        get(remote, tmp_path / "old" / "new")
+    assert names(tmp_path) == ["old"]
+
+
+@pytest.mark.parametrize("failures", [1, 8])
+def test_many_at_once_in_a_folder_that_the_first_remove(site, remote, tmp_path, failures):
+    # Who finds nothing removes the folder, while the others wait for its lock.
+    site.statuses = [404] * failures
+    found, failed = [], []
+
+    def go():
+        try:
+            found.append(get(remote, tmp_path / "new" / "folder").read_bytes())
+        except DataError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=go) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(failed) == failures and found == [BODY] * (10 - failures)
+    assert len(site.asked) == failures + 1
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device /dev/full")
 def test_a_full_disk_is_named(remote, tmp_path):
     (tmp_path / "a.bin.part").symlink_to("/dev/full")
@@ -196,7 +228,9 @@ def test_a_file_larger_than_the_disk_is_not_begun(site, remote, tmp_path):
 
 def test_a_folder_below_a_file_is_named(remote, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"Not a directory.*pass root=FOLDER or set QT_HW_DATA"):
+    with pytest.raises(
+        StorageError, match=r"Not a directory.*options\.root=FOLDER\) or set QT_HW_DATA"
+    ):
         get(remote, tmp_path / "file" / "data")
 
 

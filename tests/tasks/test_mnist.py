@@ -101,13 +101,17 @@ def test_without_download_the_files_and_the_folder_are_named(site, tmp_path, con
         small(site, content)(root=str(tmp_path), download=False).load()
     assert str(caught.value) == (
         "train-images-idx3-ubyte.gz is missing and download is off: put "
-        f"{', '.join(content)} into {tmp_path / 'mnist'}, or pass root=FOLDER"
+        f"{', '.join(content)} into {tmp_path / 'mnist'}, or pass root=FOLDER (on "
+        "the command line: --set task.options.root=FOLDER); they are looked for in FOLDER/mnist "
+        "and in FOLDER itself"
     )
 
 
 def test_offline_the_files_and_the_folder_are_named(site, tmp_path, content):
+    root = tmp_path / "new" / "root"
     with pytest.raises(DataError, match=r"cannot download train-images.*HTTP 404.*put train-imag"):
-        small(site, content)(root=str(tmp_path)).load()
+        small(site, content)(root=str(root)).load()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_file_of_the_user_is_named_and_kept(site, tmp_path, content):

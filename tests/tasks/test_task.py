@@ -24,7 +24,8 @@ def test_every_known_task_can_be_made():
 def test_unknown_names_suggest_the_nearest():
     with pytest.raises(UnknownName, match="unknown task 'fashon-mnist'; did you mean 'fashion-mni"):
         get_task("fashon-mnist")
-    with pytest.raises(UnknownName, match=r"'imagesize'; did you mean 'image_size'.*train_size"):
+    message = r"option 'imagesize' of the task 'digits'; did you mean 'image_size'.*train_size"
+    with pytest.raises(UnknownName, match=message):
         get_task("digits", imagesize=8)
 
 

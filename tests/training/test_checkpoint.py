@@ -166,6 +166,16 @@ def test_other_formats_are_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path, "key")
 
 
+def test_one_of_another_version_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr("qt_hw.training.checkpoint._VERSION", 1)
+        _save(tmp_path, 10)
+    with pytest.raises(CheckpointError, match="was made by another version of qt-hw; go on with"):
+        load_checkpoint(tmp_path, "key")
+
+
 _FULL_DISK = """
 import resource, sys, torch
 from pathlib import Path

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qt_hw.errors import ConfigError, InputError, UnknownName
+from qt_hw.errors import ConfigError, InputError, PreflightError, UnknownName
 from qt_hw.training.compare import Comparison, train_pair
 from qt_hw.training.run import Run
 from tests.training.small import small_config
@@ -98,3 +98,18 @@ def test_noise_without_shots_has_a_twin_too(tmp_path: Path) -> None:
     # The twin measures its ideal law, the noisy run is pulled towards the uniform vector.
     assert abs(ends[0]["probabilities"] - ends[0]["ideal"]).max() < 1e-12
     assert abs(ends[1]["probabilities"] - ends[1]["ideal"]).max() > 1e-3
+
+
+def test_shots_out_of_bounds_show_before_anything_is_trained(tmp_path: Path) -> None:
+    config = small_config("backend.name=aer", f"backend.shots={2**62}")
+    with pytest.raises(PreflightError, match=r"backend\.shots: aer takes at most"):
+        train_pair(config, out=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_refusal_says_how_the_keys_were_set(pair: Comparison) -> None:
+    other = small_config("optimizer.steps=4", "backend.shots=99", "mapping.activation=relu")
+    with pytest.raises(ConfigError) as caught:
+        train_pair(other, out=pair.folder, resume=True, progress=False)
+    assert "--set backend.shots=256" in str(caught.value)
+    assert "--set mapping.activation= " in str(caught.value)
