@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from pathlib import Path
 
 __all__ = ["locked"]
 
-_MOST_TRIES = 100  # each follows another process that failed and removed the folder
+# Each try follows another process that failed and removed the folder.
+_TRIES = 100
 
 
 @contextmanager
@@ -28,17 +30,23 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _lock(folder: Path) -> tuple[int, list[Path]]:
     """Return a locked handle of a folder, and the folders made for it, innermost first."""
-    attempt = 0
-    while True:
-        attempt += 1
-        made = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError, FileExistsError):
+            return _try(folder)
+    return _try(folder)
+
+
+def _try(folder: Path) -> tuple[int, list[Path]]:
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
         # Some network file systems have no locks; the checksum still guards the result there.
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)
-        # Whoever held the lock before may have removed the folder; then a new one is needed.
-        with suppress(FileNotFoundError):
-            if attempt == _MOST_TRIES or os.path.samestat(os.fstat(handle), os.stat(folder)):
-                return handle, made
+        if not os.path.samestat(os.fstat(handle), os.stat(folder)):
+            raise FileNotFoundError(errno.ENOENT, "removed by another process", str(folder))
+    except BaseException:
         os.close(handle)
+        raise
+    return handle, made
