@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from typing import Literal
-
-from torch import Tensor
 
 from qt_hw.simulation.program import Program
 
@@ -19,6 +18,9 @@ __all__ = ["Move", "Moves", "moves"]
 #: The axis of the rows; the others are qubits.
 _ROW = -1
 
+
+#: Sizes and strides of a view.
+Strided = tuple[tuple[int, ...], tuple[int, ...]]
 
 Kind = Literal["batch", "shared"]
 
@@ -38,10 +40,11 @@ class Move:
     shape: tuple[int, ...]
     order: tuple[int, ...]
 
-    def __call__(self, x: Tensor, rows: int) -> Tensor:
-        """Return ``x`` with its axes permuted (a view, or a copy where needed)."""
+    def strided(self, rows: int) -> Strided:
+        """Return sizes and strides of the permuted view of a contiguous tensor."""
         shape = [rows if s == -1 else s for s in self.shape]
-        return x.reshape(shape).permute(self.order)
+        strides = [prod(shape[i + 1 :]) for i in range(len(shape))]
+        return tuple(shape[i] for i in self.order), tuple(strides[i] for i in self.order)
 
     def inverse(self) -> Move:
         """Return the move back."""
@@ -68,7 +71,10 @@ def _move(old: tuple[int, ...], new: tuple[int, ...]) -> Move:
 
 @dataclass(frozen=True)
 class Moves:
-    """The moves of one program.
+    """The moves of one program for a number of rows, as arguments of ``as_strided``.
+
+    One strided view and one copy: a view, a permutation and a copy take twice the time on the
+    small states between which there are hundreds of moves.
 
     Attributes:
         before: The move before each block.
@@ -77,14 +83,29 @@ class Moves:
         undo_last: The inverse of ``last``.
     """
 
-    before: tuple[Move, ...]
-    last: Move
-    undo: tuple[Move, ...]
-    undo_last: Move
+    before: tuple[Strided, ...]
+    last: Strided
+    undo: tuple[Strided, ...]
+    undo_last: Strided
+
+
+@lru_cache(maxsize=256)
+def moves(program: Program, kind: Kind, rows: int) -> Moves:
+    """Return the moves of a program for ``rows`` rows.
+
+    They are for contiguous tensors: ``x.as_strided(*move)`` is the permuted view.
+    """
+    steps, last = _plan(program, kind)
+    return Moves(
+        tuple(move.strided(rows) for move in steps),
+        last.strided(rows),
+        tuple(move.inverse().strided(rows) for move in steps),
+        last.inverse().strided(rows),
+    )
 
 
 @lru_cache(maxsize=64)
-def moves(program: Program, kind: Kind) -> Moves:
+def _plan(program: Program, kind: Kind) -> tuple[tuple[Move, ...], Move]:
     """Plan the moves of a program.
 
     The natural order is ``(row, n-1, …, 0)``.
@@ -103,5 +124,4 @@ def moves(program: Program, kind: Kind) -> Moves:
         new = (*before, *block.qubits, *after, *rest)
         out.append(_move(now, new))
         now = new
-    last = _move(now, natural)
-    return Moves(tuple(out), last, tuple(move.inverse() for move in out), last.inverse())
+    return tuple(out), _move(now, natural)

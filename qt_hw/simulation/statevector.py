@@ -38,13 +38,13 @@ def final_states(program: Program, matrices: Tensor, kept: list[Tensor] | None =
     """
     rows, d = matrices.shape[1], matrices.shape[-1]
     state = initial_states(program, rows, matrices)
-    plan = moves(program, "batch")
-    for matrix, move in zip(matrices, plan.before, strict=True):
-        state = move(state, rows).reshape(rows, d, -1)
+    plan = moves(program, "batch", rows)
+    for matrix, move in zip(matrices.unbind(), plan.before, strict=True):
+        state = state.as_strided(*move).reshape(rows, d, -1)
         if kept is not None:
             kept.append(state)
         state = torch.bmm(matrix, state)
-    return plan.last(state, rows).reshape(rows, -1)
+    return state.as_strided(*plan.last).reshape(rows, -1)
 
 
 class _Probabilities(torch.autograd.Function):
@@ -82,33 +82,35 @@ def _from_kept(
 ) -> Tensor:
     """Return the gradient of the block matrices from the states that entered the blocks."""
     rows, d = matrices.shape[1], matrices.shape[-1]
-    plan = moves(program, "batch")
+    plan = moves(program, "batch", rows)
     # The conjugate of the adjoint goes back by the transpose; no product needs a conjugation.
-    back, conjugate = matrices.mT, plan.undo_last(2.0 * cotangent * state.conj(), rows)
-    conjugate = conjugate.reshape(rows, d, -1)
-    out = torch.empty_like(matrices)
+    back, conjugate = matrices.mT.unbind(), 2.0 * cotangent * state.conj()
+    conjugate = conjugate.as_strided(*plan.undo_last).reshape(rows, d, -1)
+    out = torch.empty_like(matrices, memory_format=torch.contiguous_format)
+    slots = out.unbind()
     for b in range(len(matrices) - 1, -1, -1):
-        torch.bmm(conjugate, kept[b].mT, out=out[b])
+        torch.bmm(conjugate, kept[b].mT, out=slots[b])
         if b:
-            conjugate = plan.undo[b](torch.bmm(back[b], conjugate), rows).reshape(rows, d, -1)
+            moved = torch.bmm(back[b], conjugate).as_strided(*plan.undo[b])
+            conjugate = moved.reshape(rows, d, -1)
     return out.conj_physical_()
 
 
 def _adjoint(matrices: Tensor, state: Tensor, cotangent: Tensor, program: Program) -> Tensor:
     """Return the same without kept states: they are carried back through the inverse blocks."""
     rows, d = matrices.shape[1], matrices.shape[-1]
-    plan = moves(program, "batch")
+    plan = moves(program, "batch", 2 * rows)
     # The conjugate of the state goes back by the transpose, its adjoint by the inverse: kept so,
     # the gradient of a block is a plain product of the two.
     back = torch.cat([matrices.mT, matrices.mH], dim=1)
     both = torch.cat([state.conj(), 2.0 * cotangent * state])
-    both = plan.undo_last(both, 2 * rows).reshape(2 * rows, d, -1)
+    both = both.as_strided(*plan.undo_last).reshape(2 * rows, d, -1)
     out = torch.empty_like(matrices)
     for b in range(len(matrices) - 1, -1, -1):
         before = torch.bmm(back[b], both)
         torch.bmm(both[rows:], before[:rows].mT, out=out[b])
         # The layout before this block is that after the previous one.
-        both = plan.undo[b](before, 2 * rows).reshape(2 * rows, d, -1)
+        both = before.as_strided(*plan.undo[b]).reshape(2 * rows, d, -1)
     return out
 
 

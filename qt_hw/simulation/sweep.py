@@ -215,17 +215,17 @@ def _chis(
 ) -> Iterator[tuple[range, Tensor]]:
     """Yield slices of the χ at the end of the circuit: their places in the plan, ``(j, 2**w)``."""
     insertions = _Insertions(program, angles, matrices.dtype)
-    plan_of_moves = moves(program, "shared")
-    steps, last = plan_of_moves.before, plan_of_moves.last
+    alone = moves(program, "shared", 1).before
     d = matrices.shape[-1]
     most = max(1, slice_bytes // (2**program.width * matrices.element_size()))
     psi = initial_states(program, 1, matrices)
     chi: Tensor | None = None
     start = 0
     for b, made in enumerate(plan.per_block):
-        entering = steps[b](psi, 1).reshape(d, -1)
+        entering = psi.as_strided(*alone[b]).reshape(d, -1)
         if chi is not None:
-            chi = matrices[b] @ steps[b](chi, made.start - start).reshape(d, -1)
+            step = moves(program, "shared", made.start - start).before[b]
+            chi = matrices[b] @ chi.as_strided(*step).reshape(d, -1)
         if made:
             inserted = _block_insertions(program, b, plan, insertions, matrices[b])
             new = (inserted.reshape(-1, d) @ entering).reshape(len(made), d, -1).transpose(0, 1)
@@ -235,7 +235,8 @@ def _chis(
         count = made.stop - start
         final = b == len(plan.per_block) - 1
         if chi is not None and count and (count >= most or final):
+            plan_of_moves = moves(program, "shared", count)
             for later in range(b + 1, len(matrices)):
-                chi = matrices[later] @ steps[later](chi, count).reshape(d, -1)
-            yield range(start, made.stop), last(chi, count).reshape(count, -1)
+                chi = matrices[later] @ chi.as_strided(*plan_of_moves.before[later]).reshape(d, -1)
+            yield range(start, made.stop), chi.as_strided(*plan_of_moves.last).reshape(count, -1)
             chi, start = None, made.stop
