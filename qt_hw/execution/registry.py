@@ -73,6 +73,8 @@ def _open_statevector(address: str | None, /, **options: Any) -> Backend:
 
     if address is not None:
         raise InputError(f"'statevector' takes no device, so not 'statevector:{address}'")
+    if "noise" in options:
+        raise InputError("'statevector' has no noise; use the backend 'aer', e.g. backend.name=aer")
     allowed = sorted(set(inspect.signature(StatevectorBackend).parameters))
     for key in options:
         if key not in allowed:

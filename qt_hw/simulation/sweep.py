@@ -36,9 +36,9 @@ class Shifted:
 
 
 def can_sweep(program: Program) -> bool:
-    """Tell whether every open angle belongs to one operation, as in any ``Form``."""
+    """Tell whether every open angle belongs to just one operation, as in any ``Form``."""
     slots = program.pairs.slot[program.pairs.slot >= 0]
-    return len(np.unique(slots)) == len(slots)
+    return len(np.unique(slots)) == len(slots) == program.n_slots
 
 
 class _Insertions:
@@ -188,13 +188,7 @@ def shifted_probabilities(
     wanted = np.zeros(program.n_slots, dtype=bool)
     wanted[index] = True
     plan, rows = _plan(program, wanted), _Rows(program, index, shift)
-    unused = wanted.copy()
-    unused[plan.slot] = False
     by_slot = _rows_by_slot(index)
-    if untouched := [r for slot in np.flatnonzero(unused) for r in by_slot[slot]]:
-        p = psi.real.square() + psi.imag.square()
-        at = np.array(sorted(untouched))
-        yield Shifted(at, p[: 2**program.n_qubits].expand(len(at), -1))
     for entries, chi in _chis(program, matrices[:, 0], plan, angles, slice_bytes):
         at_chi = {(plan.slot[i], plan.kind[i]): j for j, i in enumerate(entries)}
         slots = sorted({plan.slot[i] for i in entries})

@@ -144,6 +144,8 @@ def test_names_are_looked_up_with_suggestions():
         open_backend("statevector", dtype="complex46")
     with pytest.raises(UnknownName, match="did you mean 'native'"):
         open_backend("statevector", form="nativ")
+    with pytest.raises(InputError, match="no noise; use the backend 'aer'"):
+        open_backend("statevector", noise="depolarizing(p1=1e-3, p2=1e-2)")
     with pytest.raises(InputError, match="takes no device"):
         open_backend("statevector:0")
     with pytest.raises(InputError, match="name or a Backend object, not int"):

@@ -140,6 +140,9 @@ def test_a_circuit_that_repeats_a_parameter_cannot_be_swept():
     assert can_sweep(compile_circuit(circuit))
     circuit.ry(t, 1)
     assert not can_sweep(compile_circuit(circuit))
+    phase = QuantumCircuit(1, global_phase=Parameter("g"))
+    phase.ry(t, 0)
+    assert not can_sweep(compile_circuit(phase))
 
 
 def test_fusion_makes_blocks_of_the_asked_size():
