@@ -86,7 +86,7 @@ class RyCnot(_Layered):
 
 
 class U3Cu3(_Layered):
-    """U3 on every qubit, then a ring of CU3: Quantum-Train, arXiv:2405.11304, fig. 2.
+    """U3 on every qubit, then a ring of CU3: Quantum-Train, arXiv:2405.11304.
 
     Angles of a layer: (θ, φ, λ) of each U3, then (θ, φ, λ) of each CU3.
 

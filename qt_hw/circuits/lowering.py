@@ -176,7 +176,7 @@ def _operation(builder: _Builder, op: Op) -> None:
 
 
 def _controlled_u(builder: _Builder, qubits: tuple[int, ...], angles: Sequence[Angle]) -> None:
-    """Emit cu(θ, φ, λ, γ) with two cx (Barenco et al. 1995, lemma 5.1)."""
+    """Emit cu(θ, φ, λ, γ) with two cx (Barenco et al., Phys. Rev. A 52, 3457)."""
     (control, target), (theta, phi, lam, gamma) = qubits, angles
     total = _add(_scaled(lam, 0.5), _scaled(phi, 0.5))
     builder.rz(control, _add(_scaled(gamma, 1.0), total))

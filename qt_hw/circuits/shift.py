@@ -1,7 +1,7 @@
 """Parameter-shift rules with the fewest bindings.
 
 Two terms for every angle whose generator has one gap (all rotations, phases and controlled
-phases), four for a controlled rotation: Wierichs et al., Quantum 6, 677 (2022), eqs. (9), (21).
+phases), four for a controlled rotation: Wierichs et al., Quantum 6, 677 (2022).
 The rule holds for the probabilities, not for a loss of them.
 """
 

@@ -32,7 +32,7 @@ class StatevectorBackend(LocalBackend):
 
     Attributes:
         name: ``"statevector"``.
-        limits: Qubits by memory; a step's shifted vectors by what a day allows.
+        limits: Qubits by memory; at most 2**32 bins of base and shifted vectors in a step.
     """
 
     def __init__(

@@ -93,6 +93,7 @@ class Setup:
             )
         self.exact = isinstance(self.rule, ExactRule) and self.shots is None
         self.factors = self._prepare()
+        self.check_size(n_bases=1)
 
     def _prepare(self) -> tuple[Factor, ...]:
         out, first = [], 0
@@ -103,13 +104,20 @@ class Setup:
                 raise PreflightError(
                     [f"the circuit has {part.n_qubits} qubits, the backend takes {most}"]
                 )
-            prepared = self.backend.prepare(part)
-            rows = 1 + self.rule.n_rows(prepared.form)
-            check_step(self.backend.limits, rows, part.n_qubits, self.shots)
             angles = slice(first, first + part.n_angles)
-            out.append(Factor(part, prepared, angles, number, len(parts)))
+            out.append(Factor(part, self.backend.prepare(part), angles, number, len(parts)))
             first += part.n_angles
         return tuple(out)
+
+    def check_size(self, n_bases: int) -> None:
+        """Check that one step with ``n_bases`` values of the angles is not too large.
+
+        Raises:
+            PreflightError: More vectors than the backend takes.
+        """
+        for factor in self.factors:
+            rows = n_bases * (1 + self.rule.n_rows(factor.prepared.form))
+            check_step(self.backend.limits, rows, factor.ansatz.n_qubits, self.shots)
 
     @property
     def n_shifts(self) -> int:
@@ -127,7 +135,7 @@ class Setup:
             "n_angles": self.ansatz.n_angles,
             "circuits_per_step": {"base": len(self.factors), "shifted": self.n_shifts},
             "shifted_circuits_by_form": self.ansatz.binding_counts(),
-            "calibration_date": next((f.prepared.calibration_date for f in self.factors), None),
+            "calibration_date": self.factors[0].prepared.calibration_date,
         }
 
 
@@ -162,10 +170,7 @@ class Measurement:
 
     def __post_init__(self) -> None:
         """Check that the whole step is not too large."""
-        setup, n_bases = self.setup, len(self.angles)
-        for factor in setup.factors:
-            rows = n_bases * (1 + setup.rule.n_rows(factor.prepared.form))
-            check_step(setup.backend.limits, rows, factor.ansatz.n_qubits, setup.shots)
+        self.setup.check_size(len(self.angles))
 
     def measure(self, with_shifts: bool) -> None:
         """Measure the base vectors; on a device also the shifted ones, in the same batch."""

@@ -29,7 +29,7 @@ __all__ = [
     "compile_operations",
 ]
 
-#: Qubits of a dense block; 4 and 5 are near the optimum on a CPU, see benchmarks/.
+#: Qubits of a dense block: on a CPU, 4 and 5 take about the same time.
 BLOCK_QUBITS = 4
 
 

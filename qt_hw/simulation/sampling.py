@@ -47,7 +47,7 @@ def sample_counts(p: NDArray[np.floating], shots: int, seed: Sequence[int]) -> N
         generator = np.random.Generator(np.random.PCG64(stream))
         out[at : at + ROWS_PER_STREAM] = _draw(rows, shots, generator)
 
-    if p.size * len(starts) < 1 << 16:
+    if p.size < 1 << 16:
         for at, stream in zip(starts, streams, strict=True):
             draw(at, stream)
     else:
