@@ -44,7 +44,7 @@ def test_compact_law_equals_that_of_the_whole_device(
     angles = np.random.default_rng(4).uniform(-np.pi, np.pi, (2, ansatz.n_angles))
     found = exact(qt_hw_aer.open(device, **options), ansatz, angles)
     expected = whole_device(device, **options).law(ansatz, angles)
-    # Aer leaves out error terms of a probability below 1e-10, of which Torino has hundreds.
+    # Torino has hundreds of error terms with a probability below 1e-10, which Aer may leave out.
     tolerance = 1e-8 if device == "fake_torino" else 1e-12
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
 
