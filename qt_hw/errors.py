@@ -6,10 +6,15 @@
     │   ├── UnsupportedGate   a circuit holds a gate that has no shift rule here
     │   └── ConfigError       a TOML file or a --set has a wrong key or value
     ├── PreflightError        the request cannot run on this backend: every reason at once
+    │   └── BudgetExceeded    it would cross a cap, or there is no cap
     ├── MissingExtra          an optional dependency is not installed
     ├── BackendError          the backend failed while it ran
-    │   ├── TransientError    worth trying again
-    │   └── PermanentError    not worth trying again
+    │   ├── TransientError    worth trying again; a refused request made no job
+    │   ├── PermanentError    not worth trying again; a refused request made no job
+    │   ├── AmbiguousSubmission   a request may or may not have made a job
+    │   ├── JobFailed         the vendor says that a job failed or was cancelled
+    │   └── BadResult         a result is damaged or has the wrong shape
+    ├── Pending               jobs are still queued or running: come back later
     ├── StorageError          a run folder or a checkpoint cannot be read or written
     │   └── CheckpointError   a checkpoint is damaged or belongs to another run
     └── DataError             a data file is missing, damaged or has the wrong checksum
@@ -21,14 +26,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 __all__ = [
+    "AmbiguousSubmission",
     "BackendError",
+    "BadResult",
+    "BudgetExceeded",
     "CheckpointError",
     "ConfigError",
     "DataError",
     "InputError",
+    "JobFailed",
     "MissingExtra",
+    "Pending",
     "PermanentError",
     "PreflightError",
     "QtHwError",
@@ -107,6 +118,10 @@ class PreflightError(QtHwError):
         self.reasons = tuple(reasons)
 
 
+class BudgetExceeded(PreflightError):
+    """A paid request would cross its cap, or has none."""
+
+
 class MissingExtra(QtHwError, ImportError):
     """An optional dependency is missing; the message holds the command that installs it."""
 
@@ -129,6 +144,34 @@ class TransientError(BackendError):
 
 class PermanentError(BackendError):
     """A failure that will come back when tried again."""
+
+
+class AmbiguousSubmission(BackendError):
+    """The reply to a request was lost: there may be a job. Search before sending again."""
+
+
+class JobFailed(BackendError):
+    """A job ended without a result; ``partial`` holds what there is of it.
+
+    Attributes:
+        cancelled: Whether it was cancelled rather than failed.
+        partial: Counts as of ``Job.result``, with rows of zeros where there is no result;
+            None where nothing came back.
+    """
+
+    def __init__(self, message: str, *, cancelled: bool = False, partial: Any = None) -> None:
+        super().__init__(message)
+        self.cancelled, self.partial = cancelled, partial
+
+
+class BadResult(BackendError):
+    """A result is damaged, truncated or has the wrong shape; the job itself is not lost."""
+
+
+class Pending(QtHwError):
+    """Jobs are queued or running; the same command goes on when they are done."""
+
+    exit_code = 8
 
 
 class StorageError(QtHwError):

@@ -31,6 +31,7 @@ HEAVY = VENDORS | {"gymnasium", "peft", "ray", "transformers", "xarray"}
 # exports from every floor, lazily.
 FLOORS = [
     ("errors",),
+    ("storage",),
     ("circuits",),
     ("simulation",),
     ("execution",),
@@ -38,6 +39,7 @@ FLOORS = [
     ("model",),
     ("tasks",),
     ("training",),
+    ("hardware",),
     ("study",),
     ("cli", "testing"),
 ]

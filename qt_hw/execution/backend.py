@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Backend",
     "Batch",
+    "Charge",
     "Cost",
     "Counts",
     "Item",
@@ -176,6 +178,8 @@ class Limits:
         max_qubits: Most qubits of a circuit.
         min_shots: Fewest shots of a binding.
         max_shots: Most shots of a binding.
+        split_shots: Most shots of a binding in one job; the dispatcher spreads more of them over
+            several jobs.
         max_bindings: Most bindings in one job.
         max_executions: Most bindings × shots in one job.
         max_outcomes: Most bindings × outcomes of one step, base and shifted: what a simulator
@@ -183,22 +187,34 @@ class Limits:
         memory_limit: Bytes of results that a simulator should hold at a time.
         exact: Whether ``shots=None`` is possible.
         paid: Whether running costs money or a metered quota.
+        one_shot_count: Whether all items of a job must have the same number of shots.
+        settle_seconds: How long after a request ``find`` may still miss its job.
+        may_duplicate: Whether the vendor's client may send a request twice by itself, so that
+            each submission is followed by a search.
     """
 
     max_qubits: int | None = None
     min_shots: int = 1
     max_shots: int | None = None
+    split_shots: int | None = None
     max_bindings: int | None = None
     max_executions: int | None = None
     max_outcomes: int | None = None
     memory_limit: int = 4 << 30
     exact: bool = False
     paid: bool = False
+    one_shot_count: bool = False
+    settle_seconds: float = 0.0
+    may_duplicate: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Estimated price of a batch: low and high ends. Local backends cost nothing."""
+    """Estimated price of a batch: low and high ends. Local backends cost nothing.
+
+    Attributes:
+        source: Where the prices are from, and of which date.
+    """
 
     circuits: int
     shots: int
@@ -207,6 +223,22 @@ class Cost:
     usd_high: float = 0.0
     qpu_seconds_low: float = 0.0
     qpu_seconds_high: float = 0.0
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Charge:
+    """What a finished job cost.
+
+    Attributes:
+        usd: US dollars; None where it is not billed in money.
+        qpu_seconds: Seconds of the device; None where it is not billed in time.
+        source: ``"vendor"`` for the vendor's own figure, ``"price table"`` for ours.
+    """
+
+    usd: float | None = None
+    qpu_seconds: float | None = None
+    source: str = "price table"
 
 
 class JobStatus(enum.Enum):
@@ -230,15 +262,27 @@ class Job(ABC):
 
     @abstractmethod
     def result(self) -> Counts:
-        """Wait for and return the counts.
+        """Return the counts of a finished job; one that is not finished is waited for.
+
+        Rows come in the order of the batch, each adding up to the shots that were asked for.
 
         Raises:
-            BackendError: The job failed or was cancelled.
+            JobFailed: The job failed or was cancelled; ``partial`` holds what came back.
+            BadResult: What came back is damaged; asking again may help.
+            TransientError: The vendor cannot be reached.
         """
 
     @abstractmethod
     def cancel(self) -> None:
         """Ask the backend to stop the job; a finished job stays as it is."""
+
+    def queue(self) -> str | None:
+        """Return what the vendor says of the job's place in the queue, None if nothing."""
+        return None
+
+    def charge(self) -> Charge | None:
+        """Return what a finished job cost, None while that is not known."""
+        return None
 
 
 class Backend(ABC):
@@ -262,7 +306,17 @@ class Backend(ABC):
 
     @abstractmethod
     def submit(self, batch: Batch, token: str) -> Job:
-        """Hand over ``batch``; never transpiles. Local backends have run when this returns."""
+        """Hand over ``batch``; never transpiles. Local backends have run when this returns.
+
+        One call is one request that makes at most one job, which carries ``token``.
+
+        Raises:
+            InputError: The batch is wrong; nothing was sent.
+            PreflightError: The batch exceeds a limit; nothing was sent.
+            TransientError: The request was refused for now (too many requests); no job was made.
+            PermanentError: The request was refused (no access, device retired); no job was made.
+            AmbiguousSubmission: There may be a job or not: the reply was lost.
+        """
 
     @abstractmethod
     def find(self, token: str) -> list[Job]:
@@ -275,6 +329,18 @@ class Backend(ABC):
         Raises:
             InputError: The backend knows no such job.
         """
+
+    def bindings_per_job(self, item: Item) -> int | None:
+        """Return how many bindings of ``item`` one job takes for the size of its circuit."""
+        return None
+
+    def preflight(self) -> list[str]:
+        """Return why nothing should be submitted now (device offline, …); empty if all is well."""
+        return []
+
+    def grouped(self, n_jobs: int) -> AbstractContextManager[None]:
+        """Return a context in which the ``n_jobs`` jobs of one step are submitted together."""
+        return nullcontext()
 
     def describe(self) -> dict[str, Any]:
         """Return what the manifest records of this backend: JSON-ready."""

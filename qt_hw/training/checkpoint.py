@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from qt_hw.errors import CheckpointError, StorageError
-from qt_hw.training.storage import write_bytes, write_json
+from qt_hw.storage import write_bytes, write_json
 
 __all__ = ["Checkpoint", "load_checkpoint", "other_version", "save_checkpoint"]
 

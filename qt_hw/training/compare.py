@@ -19,7 +19,7 @@ from qt_hw.training.checks import check_model
 from qt_hw.training.config import RunConfig
 from qt_hw.training.folder import check_folder, check_same, run_folder
 from qt_hw.training.run import Run, read_config, train
-from qt_hw.training.storage import write_json, write_text
+from qt_hw.storage import write_json, write_text
 
 __all__ = ["Comparison", "compare", "train_pair"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qt_hw.training.storage import write_bytes
+from qt_hw.storage import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

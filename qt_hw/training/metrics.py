@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qt_hw.errors import StorageError
-from qt_hw.training.storage import append_line, write_text
+from qt_hw.storage import append_line, write_text
 
 __all__ = ["COLUMNS", "TIME_COLUMNS", "MetricsFile"]
 

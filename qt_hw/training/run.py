@@ -36,7 +36,7 @@ from qt_hw.training.loading import load_config
 from qt_hw.training.metrics import MetricsFile
 from qt_hw.training.provenance import read_manifest, run_key, stored_manifest
 from qt_hw.training.session import Session
-from qt_hw.training.storage import locked
+from qt_hw.storage import locked
 from qt_hw.training.trainer import Row
 
 __all__ = ["CUSTOM", "Run", "read_config", "train"]

@@ -23,7 +23,7 @@ from qt_hw.training.loading import to_toml
 from qt_hw.training.metrics import MetricsFile
 from qt_hw.training.progress import make_reporter
 from qt_hw.training.provenance import describe_run, now, read_manifest, run_key, stored_manifest
-from qt_hw.training.storage import write_bytes, write_json, write_text
+from qt_hw.storage import write_bytes, write_json, write_text
 from qt_hw.training.trainer import Row, Trainer
 
 __all__ = ["Session"]

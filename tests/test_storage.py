@@ -10,7 +10,7 @@ import pytest
 
 from qt_hw.errors import StorageError
 from qt_hw.training.metrics import COLUMNS, MetricsFile
-from qt_hw.training.storage import append_line, locked, read_json, write_bytes, write_json
+from qt_hw.storage import append_line, locked, read_json, write_bytes, write_json
 
 
 def _row(step: int) -> dict[str, object]:
@@ -33,6 +33,21 @@ def test_a_table_is_cut_before_a_step(tmp_path: Path) -> None:
     whole = metrics.path.read_text().splitlines(keepends=True)
     metrics.cut(20)
     assert metrics.path.read_text() == "".join(whole[:3])
+
+
+def test_a_signal_while_writing_leaves_no_half_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(handle: int) -> None:
+        raise KeyboardInterrupt
+
+    write_bytes(tmp_path / "file", b"old")
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_bytes(tmp_path / "file", b"new")
+    monkeypatch.undo()
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"old"
 
 
 def test_half_a_row_at_the_end_does_not_count(tmp_path: Path) -> None:
@@ -77,7 +92,7 @@ def test_what_cannot_be_read_or_written_is_reported(tmp_path: Path) -> None:
 _HOLD = """
 import sys
 from pathlib import Path
-from qt_hw.training.storage import locked
+from qt_hw.storage import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
