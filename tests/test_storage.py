@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from qt_hw.errors import StorageError
-from qt_hw.training.metrics import COLUMNS, MetricsFile
 from qt_hw.storage import append_line, locked, read_json, write_bytes, write_json
+from qt_hw.training.metrics import COLUMNS, MetricsFile
 
 
 def _row(step: int) -> dict[str, object]:

@@ -291,10 +291,13 @@ class Backend(ABC):
     Attributes:
         name: As users type it, e.g. ``"aer:fake_torino"``.
         limits: What it accepts.
+        remaining_seconds: What is left of a cap on device time, set before each submission for
+            vendors that can stop a job there; None: no such cap.
     """
 
     name: str
     limits: Limits
+    remaining_seconds: float | None = None
 
     @abstractmethod
     def prepare(self, ansatz: Ansatz) -> Prepared:

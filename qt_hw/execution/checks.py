@@ -55,6 +55,11 @@ def check_job(batch: Batch, limits: Limits) -> None:
     reasons = []
     if limits.max_bindings is not None and batch.n_circuits > limits.max_bindings:
         reasons.append(f"{batch.n_circuits} bindings, a job takes {limits.max_bindings}")
+    most, shots = limits.split_shots, [item.shots or 0 for item in batch.items]
+    if most is not None and max(shots) > most:
+        reasons.append(f"{max(shots)} shots of a binding, a job takes {most}")
+    if limits.one_shot_count and len(set(shots)) > 1:
+        reasons.append("items with different shots, a job takes one number of shots")
     if limits.max_executions is not None and batch.n_shots > limits.max_executions:
         reasons.append(f"{batch.n_shots} executions, a job takes {limits.max_executions}")
     if reasons:

@@ -16,6 +16,7 @@ from qt_hw.circuits.ansatz import Ansatz
 from qt_hw.circuits.form import Form
 from qt_hw.errors import CheckpointError, InputError
 from qt_hw.execution.backend import Backend
+from qt_hw.execution.executor import Executor
 from qt_hw.execution.statevector_backend import StatevectorBackend
 from qt_hw.model.gradient import ExactRule
 from qt_hw.model.measurement import Factor, Measurement, Setup, Usage, as_array
@@ -120,7 +121,7 @@ def probabilities(
     ansatz: Ansatz,
     angles: Tensor,
     *,
-    backend: str | Backend = "statevector",
+    backend: str | Backend | Executor = "statevector",
     shots: int | None = None,
     seed: int | None = None,
     gradient: str = "auto",
@@ -135,7 +136,8 @@ def probabilities(
     Args:
         ansatz: The circuit.
         angles: Radians, ``(P,)`` or ``(B, P)``.
-        backend: A name, or an object from ``qt_hw.backend(name, **options)``.
+        backend: A name, or an object from ``qt_hw.backend(name, **options)``. One that costs
+            money runs in a capped submission only (``qt_hw.train``, ``qt-hw submit``).
         shots: Shots of each circuit; None for exact probabilities, where the backend has them.
         seed: Seed of the shots; equal seed, equal result. None draws entropy from the system.
         gradient: ``"auto"`` (exact where possible, else the parameter-shift rule),
@@ -184,7 +186,7 @@ class Generator(nn.Module):
         self,
         ansatz: Ansatz,
         *,
-        backend: str | Backend = "statevector",
+        backend: str | Backend | Executor = "statevector",
         shots: int | None = None,
         gradient: str = "auto",
         mitigation: Any = None,
@@ -251,6 +253,14 @@ class Generator(nn.Module):
         measurement = self._current()
         measurement.measure(self.angles.requires_grad and torch.is_grad_enabled())
         return _vector(measurement, self.angles[None])[0]
+
+    def prefetch(self) -> None:
+        """Measure base and shifted vectors in one batch, where a batch is a job to wait for.
+
+        Without it, a value needed before its gradient (an evaluation) would be a job of its own.
+        """
+        if not self.setup.executor.immediate:
+            self._current().measure(with_shifts=self.angles.requires_grad)
 
     def refresh(self) -> None:
         """Forget the measured vectors: the next call measures anew."""

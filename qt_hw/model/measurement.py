@@ -19,9 +19,7 @@ from qt_hw.circuits.ansatz import Ansatz
 from qt_hw.errors import InputError, PreflightError
 from qt_hw.execution.backend import Backend, Batch, Counts, Item, Prepared
 from qt_hw.execution.checks import check_shots, check_step
-from qt_hw.execution.dispatch import run
-from qt_hw.execution.local import LocalBackend
-from qt_hw.execution.registry import open_backend
+from qt_hw.execution.executor import Executor, as_executor
 from qt_hw.execution.statevector_backend import StatevectorBackend
 from qt_hw.model.gradient import ExactRule, Shifts, parse_gradient
 
@@ -70,7 +68,7 @@ class Setup:
     def __init__(
         self,
         ansatz: Ansatz,
-        backend: str | Backend,
+        backend: str | Backend | Executor,
         shots: int | None,
         gradient: str,
         mitigation: Any,
@@ -83,7 +81,8 @@ class Setup:
         if not (mitigation is None or (isinstance(mitigation, str) and mitigation == "none")):
             raise InputError("this version has no error mitigation; pass mitigation=None")
         self.ansatz, self.shots = ansatz, check_shots(shots)
-        self.backend = open_backend(backend)
+        self.executor = as_executor(backend)
+        self.backend = self.executor.backend
         exact = isinstance(self.backend, StatevectorBackend)
         self.rule = parse_gradient(gradient, exact_possible=exact and self.shots is None)
         if isinstance(self.rule, ExactRule) and not exact:
@@ -105,7 +104,7 @@ class Setup:
                     [f"the circuit has {part.n_qubits} qubits, the backend takes {most}"]
                 )
             angles = slice(first, first + part.n_angles)
-            out.append(Factor(part, self.backend.prepare(part), angles, number, len(parts)))
+            out.append(Factor(part, self.executor.prepare(part), angles, number, len(parts)))
             first += part.n_angles
         return tuple(out)
 
@@ -173,7 +172,7 @@ class Measurement:
         self.setup.check_size(len(self.angles))
 
     def measure(self, with_shifts: bool) -> None:
-        """Measure the base vectors; on a device also the shifted ones, in the same batch."""
+        """Measure the base vectors; where a batch is a job, the shifted ones together with them."""
         if self._base is not None:
             return
         if self.setup.exact:
@@ -181,7 +180,7 @@ class Measurement:
             return
         items = [self._base_item(f) for f in self.setup.factors]
         n_base = len(items)
-        together = with_shifts and not isinstance(self.setup.backend, LocalBackend)
+        together = with_shifts and not self.setup.executor.immediate
         if together and not isinstance(self.setup.rule, ExactRule):
             for factor in self.setup.factors:
                 record = self._plan(factor)
@@ -245,8 +244,10 @@ class Measurement:
         )
 
     def _run(self, items: Sequence[Item]) -> Counts:
+        batch = Batch(items=tuple(items), seed=self.seed)
+        counts = self.setup.executor.run(batch, self.seed[-1])
         self._count([(item.part, len(item.bindings), item.shots or 0) for item in items])
-        return run(self.setup.backend, Batch(items=tuple(items), seed=self.seed))
+        return counts
 
     def _count(self, parts: Sequence[tuple[int, int, int]]) -> None:
         """Add (part, bindings, shots) to the usage, each part once."""

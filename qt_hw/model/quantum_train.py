@@ -20,6 +20,7 @@ from qt_hw.model.target import Select, Target
 
 if TYPE_CHECKING:
     from qt_hw.execution.backend import Backend
+from qt_hw.execution.executor import Executor
 
 __all__ = ["QuantumTrain"]
 
@@ -64,7 +65,7 @@ class QuantumTrain(nn.Module):
         ansatz: Ansatz,
         mapping: Mapping,
         scaling: str | Scaling = "balanced",
-        backend: str | Backend = "statevector",
+        backend: str | Backend | Executor = "statevector",
         shots: int | None = None,
         gradient: str = "auto",
         mitigation: object = None,
@@ -110,21 +111,36 @@ class QuantumTrain(nn.Module):
         """
         with self.target.lock, _full_precision(self.mapping):
             grad = torch.is_grad_enabled()
-            flat = self._generate(self.generator()) if grad else self._present()
+            flat = (
+                self._generate(self.generator(), self.generator.shots) if grad else self._present()
+            )
             return self.target.split(flat)
 
     def refresh(self) -> None:
         """Have the next call measure the circuit anew."""
         self.generator.refresh()
 
-    def export(self) -> nn.Module:
+    def export(self, p: Tensor | None = None, shots: int | None = None) -> nn.Module:
         """Return an ordinary copy of the target, with the present weights as its own parameters.
 
         It needs neither this package nor a quantum computer. Parameters and buffers that were
         not generated come along as they are now.
+
+        Args:
+            p: In place of the generator's vector: one measured elsewhere, ``(2**n,)``.
+            shots: With how many shots ``p`` was measured; None if it is exact.
+
+        Raises:
+            InputError: ``p`` has another shape.
         """
         with torch.no_grad():
-            return self.target.filled(self.weights())
+            if p is None:
+                return self.target.filled(self.weights())
+            if p.shape != (self.generator.n_bins,):
+                raise InputError(f"p must be ({self.generator.n_bins},), not {tuple(p.shape)}")
+            with self.target.lock, _full_precision(self.mapping):
+                flat = self._generate(p.to(self.generator.angles), shots)
+                return self.target.filled(self.target.split(flat))
 
     def circuit_share(self) -> float:
         """Return the fraction of the variance of the mapping's outputs that comes from p.
@@ -135,7 +151,7 @@ class QuantumTrain(nn.Module):
         0: p does not matter. 1: only p does. Values slightly above 1 are sampling noise.
         """
         with torch.no_grad(), self.target.lock, _full_precision(self.mapping):
-            x = self._features(self.generator())
+            x = self._features(self.generator(), self.generator.shots)
             return outputs_share(self.mapping, x, self.target.n_generated)
 
     def parameter_report(self) -> ParameterReport:
@@ -161,15 +177,19 @@ class QuantumTrain(nn.Module):
             circuit_share=self.circuit_share(),
         )
 
-    def _features(self, p: Tensor) -> Tensor:
-        x: Tensor = self.scaling(p, self.generator.shots, self.mapping.n_blocks)
+    def _features(self, p: Tensor, shots: int | None) -> Tensor:
+        x: Tensor = self.scaling(p, shots, self.mapping.n_blocks)
         return self.output.gain * x.to(self.mapping.labels)
 
-    def _generate(self, p: Tensor) -> Tensor:
-        """Return the flat weights ``(n_generated,)``."""
-        outputs: Tensor = self.mapping(self._features(p)).flatten()
+    def _generate(self, p: Tensor, shots: int | None) -> Tensor:
+        """Return the flat weights ``(n_generated,)`` of a vector measured with ``shots``."""
+        outputs: Tensor = self.mapping(self._features(p, shots)).flatten()
         weights: Tensor = self.output(outputs[: self.target.n_generated])
         return weights
+
+    def _measured(self) -> Tensor:
+        """Return the flat weights on the graph of everything that is trained."""
+        return self._generate(self.generator(), self.generator.shots)
 
     def _present(self) -> Tensor:
         """Return the flat weights without gradients, generated once per state."""
@@ -177,7 +197,7 @@ class QuantumTrain(nn.Module):
         exact = self.generator.shots is None
         state = [self.generator.angles if exact else self.generator(), *self._state()]
         if self._cached is None or not _same(self._cached[0], state):
-            weights = self._generate(self.generator())
+            weights = self._measured()
             self._cached = ([t.detach().clone() for t in state], weights)
         return self._cached[1]
 

@@ -10,7 +10,8 @@ from torch import nn
 from qt_hw.circuits.ansatz import Ansatz
 from qt_hw.circuits.builtin import HardwareEfficient, RyCnot, U3Cu3
 from qt_hw.circuits.custom import ProductAnsatz
-from qt_hw.errors import ConfigError, PreflightError
+from qt_hw.errors import ConfigError
+from qt_hw.execution.executor import Executor, closed_executor
 from qt_hw.execution.registry import open_backend
 from qt_hw.model.mapping import AffineMapping, Mapping, MlpMapping, MpsMapping
 from qt_hw.model.quantum_train import QuantumTrain
@@ -18,7 +19,6 @@ from qt_hw.model.scaling import Scaling
 from qt_hw.tasks import Task, build_target, get_task
 from qt_hw.training.config import (
     AnsatzConfig,
-    BackendConfig,
     FactorConfig,
     MappingConfig,
     RunConfig,
@@ -92,22 +92,19 @@ def make_scaling(config: ScalingConfig) -> Scaling:
     return Scaling(**config.model_dump(exclude_none=True))
 
 
-def make_backend(config: BackendConfig) -> Backend:
-    """Open the backend of ``[backend]``.
+def make_backend(config: RunConfig) -> Backend:
+    """Open the backend of ``[backend]``, with what ``[account]`` says of it.
 
     Raises:
         UnknownName: There is no such backend.
-        PreflightError: It costs money, which a training may not.
+        ConfigError: An option is given twice.
     """
-    named = config.model_dump(exclude_none=True, exclude={"name", "shots", "options"})
-    if twice := sorted(set(named) & set(config.options)):
-        raise ConfigError(f"backend: {twice[0]} is given twice, in [backend] and its options")
-    backend = open_backend(config.name, **named, **config.options)
-    if backend.limits.paid:
-        raise PreflightError(
-            [f"{config.name} costs money for each circuit; train on a simulator, e.g. aer"]
-        )
-    return backend
+    table = config.backend
+    named = table.model_dump(exclude_none=True, exclude={"name", "shots", "options"})
+    named |= config.account.model_dump(exclude_none=True)
+    if twice := sorted(set(named) & set(table.options)):
+        raise ConfigError(f"backend: {twice[0]} is given twice, in its table and in its options")
+    return open_backend(table.name, **named, **table.options)
 
 
 def make_target(config: RunConfig) -> nn.Module:
@@ -121,12 +118,16 @@ def make_task(config: TaskConfig) -> Task:
     return get_task(config.name, **config.options)
 
 
-def make_model(config: RunConfig, target: nn.Module | None = None) -> QuantumTrain:
+def make_model(
+    config: RunConfig, target: nn.Module | None = None, executor: Executor | None = None
+) -> QuantumTrain:
     """Return the whole model, ready for its first step.
 
     Args:
         config: What to build.
         target: Takes the place of the network that ``[target]`` names.
+        executor: Where its circuits run; without it on the backend that ``[backend]`` names,
+            where a paid one is prepared for but refuses to run.
     """
     options: dict[str, Any] = {}
     if config.target.select is not None:
@@ -136,7 +137,7 @@ def make_model(config: RunConfig, target: nn.Module | None = None) -> QuantumTra
         ansatz=make_ansatz(config.ansatz),
         mapping=make_mapping(config.mapping),
         scaling=make_scaling(config.scaling),
-        backend=make_backend(config.backend),
+        backend=executor or closed_executor(make_backend(config)),
         shots=config.backend.shots,
         gradient=config.gradient.method,
         seed=config.seeds.init,

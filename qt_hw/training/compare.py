@@ -12,14 +12,15 @@ from typing import Any
 from torch import nn
 
 from qt_hw.errors import ConfigError
+from qt_hw.storage import write_json, write_text
 from qt_hw.tasks import Data, Task
 from qt_hw.training import figures
 from qt_hw.training.build import make_model
 from qt_hw.training.checks import check_model
 from qt_hw.training.config import RunConfig
 from qt_hw.training.folder import check_folder, check_same, run_folder
+from qt_hw.training.paid import Hardware, open_executor
 from qt_hw.training.run import Run, read_config, train
-from qt_hw.storage import write_json, write_text
 
 __all__ = ["Comparison", "compare", "train_pair"]
 
@@ -49,6 +50,7 @@ def train_pair(
     data: Data | Task | None = None,
     resume: bool = False,
     progress: bool = True,
+    hardware: Hardware | None = None,
 ) -> Comparison:
     """Train ``out/noiseless`` and ``out/sampled`` and compare them.
 
@@ -61,6 +63,7 @@ def train_pair(
         data: As in ``train``.
         resume: Go on with what is in ``out``.
         progress: As in ``train``.
+        hardware: As in ``train``.
 
     Raises:
         InputError: ``out`` holds something else, or ``resume`` is missing.
@@ -76,7 +79,9 @@ def train_pair(
     for name, plan in reversed(plans.items()):
         if (folder / name / "config.toml").exists():
             check_same(folder / name, plan)
-        check_model(plan, make_model(plan, target))
+        how = Hardware() if name == "noiseless" else hardware or Hardware()
+        with open_executor(plan, folder / name, how) as executor:
+            check_model(plan, make_model(plan, target, executor))
     runs = {
         name: train(
             plan,
@@ -86,6 +91,7 @@ def train_pair(
             resume=resume and (folder / name).exists(),
             progress=progress,
             title=name,
+            hardware=None if name == "noiseless" else hardware,
         )
         for name, plan in plans.items()
     }

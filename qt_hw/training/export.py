@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from qt_hw.errors import InputError, StorageError
-from qt_hw.training.run import Run
 from qt_hw.storage import write_bytes, write_json
+from qt_hw.training.run import Run
 
 __all__ = ["export_run"]
 

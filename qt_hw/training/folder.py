@@ -17,7 +17,16 @@ __all__ = ["PAIR", "check_folder", "check_same", "free_folder", "run_folder"]
 PAIR = ("noiseless", "sampled")
 """The two run folders inside the folder of a pair."""
 
-_LEFTOVERS = {".lock", "config.toml.tmp"}  # of a run that was killed before its first file
+# Of a run that was killed before its first file.
+_LEFTOVERS = {
+    ".lock",
+    "config.toml.tmp",
+    "journal.sqlite",
+    "journal.sqlite-shm",
+    "journal.sqlite-wal",
+    "rehearsal",
+    "results",
+}
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qt_hw.errors import StorageError
+from qt_hw.storage import read_json, write_bytes
 from qt_hw.training.config import RunConfig
 from qt_hw.training.loading import to_toml
-from qt_hw.storage import read_json, write_bytes
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

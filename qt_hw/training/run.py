@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zlib
 from collections.abc import Mapping
@@ -17,7 +18,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from qt_hw.errors import ConfigError, StorageError
+from qt_hw.execution.executor import Executor
 from qt_hw.model.quantum_train import QuantumTrain
+from qt_hw.storage import locked
 from qt_hw.tasks import Data, Task, check_fit
 from qt_hw.training.build import make_model, make_target, make_task
 from qt_hw.training.checkpoint import load_checkpoint, other_version
@@ -34,9 +37,9 @@ from qt_hw.training.config import RunConfig, TargetConfig, TaskConfig
 from qt_hw.training.folder import PAIR, check_folder, run_folder
 from qt_hw.training.loading import load_config
 from qt_hw.training.metrics import MetricsFile
+from qt_hw.training.paid import Hardware, open_executor
 from qt_hw.training.provenance import read_manifest, run_key, stored_manifest
 from qt_hw.training.session import Session
-from qt_hw.storage import locked
 from qt_hw.training.trainer import Row
 
 __all__ = ["CUSTOM", "Run", "read_config", "train"]
@@ -110,11 +113,14 @@ class Run:
         except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
             raise self._damaged(path, error) from None
 
-    def model(self, target: nn.Module | None = None) -> QuantumTrain:
+    def model(
+        self, target: nn.Module | None = None, executor: Executor | None = None
+    ) -> QuantumTrain:
         """Return the model as of the last checkpoint; it measures anew when it is called.
 
         Args:
             target: The target that the run was given, where it was given one.
+            executor: Where its circuits run, in place of the run's backend.
 
         Raises:
             CheckpointError: There is no good checkpoint.
@@ -124,7 +130,7 @@ class Run:
         checkpoint = load_checkpoint(self.folder / "checkpoints", run_key(self.config))
         if checkpoint is None:
             raise StorageError(f"{self.folder} has no checkpoint yet")
-        model = make_model(self.config, self._target(target))
+        model = make_model(self.config, self._target(target), executor)
         with other_version(self.folder / "checkpoints"):
             model.load_state_dict(checkpoint.state["model"])
         return model
@@ -183,6 +189,7 @@ def train(
     resume: bool = False,
     progress: bool = True,
     title: str = "training",
+    hardware: Hardware | None = None,
 ) -> Run:
     """Train one model and keep everything about it in a folder.
 
@@ -195,6 +202,7 @@ def train(
         resume: Go on from the last checkpoint in ``out``, bit for bit as if never interrupted.
         progress: Whether to show a bar on a terminal, or a line now and then elsewhere.
         title: What the bar is called.
+        hardware: How to go about jobs that cost money; by default they are waited for.
 
     Returns:
         The finished run.
@@ -204,6 +212,9 @@ def train(
             those of the run to resume.
         InputError: Data and target do not fit together, or the folder is in use.
         PreflightError: The backend does not take the number of shots.
+        BudgetExceeded: The backend costs money and the next job would cross the cap.
+        BackendError: A job failed, or the vendor refuses; nothing is sent again by itself.
+        Pending: Jobs are on their way and ``hardware`` says not to wait.
         StorageError: The folder cannot be used, or the disk is full.
         QtHwError: The loss or a gradient is not finite.
     """
@@ -226,10 +237,13 @@ def train(
         check_inputs(folder, stored, inputs)
     if done:
         return Run.open(folder)
-    model = make_model(config, network)
-    check_model(config, model)
-    warn_of_size(model)
-    with locked(folder):
+    with contextlib.ExitStack() as stack:
+        executor = stack.enter_context(open_executor(config, folder, hardware or Hardware()))
+        model = make_model(config, network, executor)
+        check_model(config, model)
+        warn_of_size(model)
+        if executor.immediate:
+            stack.enter_context(locked(folder))
         session = Session(folder, config, model, task, loaded, inputs)
         session.run(title, progress=progress)
         session.finish(network)

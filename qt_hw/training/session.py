@@ -15,6 +15,7 @@ from torch import nn
 
 from qt_hw.model.generator import probabilities
 from qt_hw.model.quantum_train import QuantumTrain
+from qt_hw.storage import write_bytes, write_json, write_text
 from qt_hw.tasks import Data, Task
 from qt_hw.training import figures
 from qt_hw.training.checkpoint import Checkpoint, load_checkpoint, other_version, save_checkpoint
@@ -23,7 +24,6 @@ from qt_hw.training.loading import to_toml
 from qt_hw.training.metrics import MetricsFile
 from qt_hw.training.progress import make_reporter
 from qt_hw.training.provenance import describe_run, now, read_manifest, run_key, stored_manifest
-from qt_hw.storage import write_bytes, write_json, write_text
 from qt_hw.training.trainer import Row, Trainer
 
 __all__ = ["Session"]
@@ -48,6 +48,7 @@ class Session:
         checkpoint = load_checkpoint(folder / "checkpoints", run_key(config))
         if checkpoint is None or stored_manifest(folder) is None:
             # Measures the untrained model; the state loaded below puts its counters right.
+            model.generator.prefetch()
             manifest = describe_run(config, model, data, folder, inputs)
             write_json(folder / "manifest.json", manifest)
         if checkpoint is not None:

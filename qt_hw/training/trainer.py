@@ -67,6 +67,8 @@ class Trainer:
         """
         self._since = time.perf_counter()
         while True:
+            if self._step_is_certain():
+                self.model.generator.prefetch()
             if self._evaluation_due():
                 on_row(self._evaluate())
             if self.stopped or self.step >= self.config.optimizer.steps:
@@ -138,6 +140,11 @@ class Trainer:
                 "lower optimizer.lr_angles and optimizer.lr_mapping, or set optimizer.clip_norm"
             )
 
+    def _step_is_certain(self) -> bool:
+        """Whether a step follows, so that its shifted circuits can go with the base."""
+        may_stop = self._early_stop is not None and self._evaluation_due()
+        return not self.stopped and not may_stop and self.step < self.config.optimizer.steps
+
     def _evaluation_due(self) -> bool:
         optimizer = self.config.optimizer
         return self.step % optimizer.eval_every == 0 or self.step == optimizer.steps
@@ -146,7 +153,8 @@ class Trainer:
         optimizer = self.config.optimizer
         may_stop = self._early_stop is not None and self._evaluation_due()
         last = self.step == optimizer.steps
-        return self.step % optimizer.checkpoint_every == 0 or last or may_stop
+        paid = not self.model.generator.setup.executor.immediate
+        return self.step % optimizer.checkpoint_every == 0 or last or may_stop or paid
 
     def _evaluate(self) -> Row:
         """Evaluate the present weights; tell the schedule and early stopping."""

@@ -9,8 +9,9 @@ import qt_hw as qt
 from qt_hw.errors import InputError, PreflightError, UnknownName
 from qt_hw.execution.backend import Batch, Item, JobStatus, Limits
 from qt_hw.execution.checks import check_batch, check_step
-from qt_hw.execution.dispatch import estimate, run, split
+from qt_hw.execution.dispatch import estimate, run
 from qt_hw.execution.registry import known_backends, open_backend
+from qt_hw.execution.splitting import split
 from qt_hw.execution.statevector_backend import StatevectorBackend
 
 FORM = qt.RyCnot(3, 2).form("lowered")
@@ -64,9 +65,12 @@ def test_parts_of_a_split_item_draw_from_different_streams():
 
 def test_a_small_batch_is_one_job_as_it_is():
     batch = Batch(items=(item(), item()), seed=(1,))
-    [(only, pieces)] = split(batch, Limits())
-    assert only.items == batch.items and only.seed == batch.seed
-    assert pieces == [(0, slice(0, 4)), (1, slice(0, 4))]
+    [job] = split(batch, Limits())
+    assert job.batch.items == batch.items and job.batch.seed == batch.seed
+    assert [(p.item, p.start, p.stop, p.shots) for p in job.pieces] == [
+        (0, 0, 4, 100),
+        (1, 0, 4, 100),
+    ]
 
 
 @pytest.mark.parametrize(

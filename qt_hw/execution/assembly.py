@@ -1,0 +1,99 @@
+"""Counts of a request out of the counts of its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qt_hw.errors import BadResult, StorageError
+from qt_hw.execution.backend import Batch, Counts
+from qt_hw.execution.canonical import payload
+from qt_hw.execution.journal import JobRow
+from qt_hw.execution.splitting import Piece, PlannedJob, piece_of
+
+__all__ = ["assemble", "check_counts", "job_batch", "missing"]
+
+
+def job_batch(batch: Batch, row: JobRow) -> Batch:
+    """Return what one job of a request runs.
+
+    Raises:
+        StorageError: It is not what the journal says was planned.
+    """
+    job = _batch_of(batch, row.pieces)
+    if payload(job) != row.payload:
+        raise StorageError(
+            f"the stored request of {row.token} was changed after it was planned; "
+            "put the original files of the run folder back"
+        )
+    return job
+
+
+def _batch_of(batch: Batch, pieces: Sequence[Piece]) -> Batch:
+    items = tuple(piece_of(batch.items[piece.item], piece) for piece in pieces)
+    return Batch(items=items, seed=batch.seed)
+
+
+def check_counts(counts: Counts, batch: Batch, *, complete: bool) -> None:
+    """Check what a backend returned for ``batch``; rows of zeros are missing ones.
+
+    Raises:
+        BadResult: Rows, outcomes or shots are not those that were asked for.
+    """
+    if len(counts.arrays) != len(batch.items):
+        raise BadResult(f"the result has {len(counts.arrays)} parts instead of {len(batch.items)}")
+    for item, array in zip(batch.items, counts.arrays, strict=True):
+        rows, width = len(item.bindings), array.shape[-1]
+        outcomes = 1 << max(width - 1, 0).bit_length()
+        if array.ndim != 2 or len(array) != rows or width != outcomes:
+            raise BadResult(f"the result has the shape {array.shape}, asked for were {rows} rows")
+        sums = array.sum(axis=1)
+        good = np.isclose(sums, item.shots or 1.0, rtol=0, atol=1e-6)
+        if not (good if complete else good | (sums == 0)).all() or array.min() < 0:
+            raise BadResult(
+                f"the result has rows of {sorted(set(sums.tolist()))[:3]} shots, "
+                f"asked for were {item.shots}"
+            )
+
+
+def assemble(batch: Batch, results: Sequence[tuple[JobRow, Counts]]) -> Counts | None:
+    """Add the counts of jobs; None unless every binding has exactly its shots."""
+    sums: list[NDArray[Any] | None] = [None] * len(batch.items)
+    for row, counts in results:
+        for piece, array in zip(row.pieces, counts.arrays, strict=True):
+            total = sums[piece.item]
+            if total is None:
+                shape = (len(batch.items[piece.item].bindings), array.shape[1])
+                total = np.zeros(shape, array.dtype)
+            total = total.astype(np.result_type(total, array), copy=False)
+            total[piece.start : piece.stop] += array
+            sums[piece.item] = total
+    arrays = []
+    for item, total in zip(batch.items, sums, strict=True):
+        if total is None or not np.allclose(total.sum(axis=1), item.shots or 1, rtol=0, atol=1e-6):
+            return None
+        arrays.append(total)
+    return Counts(arrays=tuple(arrays), shots=tuple(item.shots for item in batch.items))
+
+
+def missing(batch: Batch, row: JobRow, got: Counts | None) -> PlannedJob:
+    """Return the part of a job for which nothing came back, as a job with the same place."""
+    pieces = tuple(_gaps(row, got))
+    return PlannedJob(
+        part=row.part, repetition=row.repetition, batch=_batch_of(batch, pieces), pieces=pieces
+    )
+
+
+def _gaps(row: JobRow, got: Counts | None) -> Iterator[Piece]:
+    for number, piece in enumerate(row.pieces):
+        if got is None:
+            yield piece
+            continue
+        empty = np.flatnonzero(got.arrays[number].sum(axis=1) == 0)
+        for run in np.split(empty, np.flatnonzero(np.diff(empty) > 1) + 1):
+            if len(run):
+                start, stop = piece.start + int(run[0]), piece.start + int(run[-1]) + 1
+                yield Piece(item=piece.item, start=start, stop=stop, shots=piece.shots)
