@@ -17,7 +17,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("torch", "numpy", "qiskit", "qiskit-aer", "qiskit-ibm-runtime", "qt-hw")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "qiskit",
+    "qiskit-aer",
+    "qiskit-ibm-runtime",
+    "amazon-braket-sdk",
+    "amazon-braket-default-simulator",
+    "qt-hw",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

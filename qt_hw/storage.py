@@ -80,8 +80,12 @@ def append_line(path: Path, line: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, hint: str = "wait for it, or choose another --out") -> Iterator[None]:
     """Hold the run folder: one writer at a time. The lock ends with the process.
+
+    Args:
+        folder: The run folder; made if missing.
+        hint: What to do if another process holds it, for the message.
 
     Raises:
         StorageError: Another process is writing to ``folder``, or it cannot be made.
@@ -96,9 +100,7 @@ def locked(folder: Path) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise StorageError(
-                    f"another process is writing to {folder}; wait for it, or choose another --out"
-                ) from None
+                raise StorageError(f"another process is writing to {folder}; {hint}") from None
         yield
 
 

@@ -88,9 +88,6 @@ def test_the_program_is_installed() -> None:
     [
         ("ibm", "ibm_torino", "ibm:ibm_torino"),
         ("ibm", "fake_fez", "'aer:fake_fez'"),
-        ("braket", "local", "braket:local"),
-        ("ionq", "forte-1", "ionq:forte-1"),
-        ("ionq", None, "'ionq'"),
     ],
 )
 def test_reserved_backends_say_what_to_use_instead(
@@ -119,9 +116,9 @@ def test_wheel_holds_the_packages_and_nothing_else(tmp_path: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert shipped == on_disk
-    assert {Path(name).suffix for name in shipped} == {".py", ".toml", ".typed"}
+    assert {Path(name).suffix for name in shipped} == {".json", ".py", ".toml", ".typed"}
     assert shipped >= {f"{package}/py.typed" for package in PACKAGES}
-    assert "qt_hw/presets/digits.toml" in shipped
+    assert {"qt_hw/presets/digits.toml", "qt_hw_braket/forte-1.json"} <= shipped
 
 
 def test_constraints_pin_everything_that_is_declared() -> None:

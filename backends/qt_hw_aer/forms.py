@@ -8,10 +8,10 @@ import numpy as np
 
 from qt_hw.circuits.form import Form
 from qt_hw.errors import PermanentError
+from qt_hw.execution.transpile import transpile
 from qt_hw_aer.checks import check_bindable, unbindable
 from qt_hw_aer.noise import Noise
 from qt_hw_aer.simulate import Simulator
-from qt_hw_aer.transpile import transpile
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qt_hw.errors import InputError, MissingExtra, PreflightError, UnknownName
+from qt_hw.execution.transpile import Compiled, transpile
 from qt_hw_aer.noise import Noise, noise_of_target
-from qt_hw_aer.transpile import Compiled, transpile
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

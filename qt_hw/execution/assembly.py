@@ -23,7 +23,7 @@ def job_batch(batch: Batch, row: JobRow) -> Batch:
     Raises:
         StorageError: It is not what the journal says was planned.
     """
-    job = _batch_of(batch, row.pieces)
+    job = _batch_of(batch, row.pieces, (row.part, row.repetition, row.attempt))
     if payload(job) != row.payload:
         raise StorageError(
             f"the stored request of {row.token} was changed after it was planned; "
@@ -32,9 +32,10 @@ def job_batch(batch: Batch, row: JobRow) -> Batch:
     return job
 
 
-def _batch_of(batch: Batch, pieces: Sequence[Piece]) -> Batch:
+def _batch_of(batch: Batch, pieces: Sequence[Piece], place: tuple[int, ...]) -> Batch:
+    """Return the batch of one job; all but the very first draw from streams of their own."""
     items = tuple(piece_of(batch.items[piece.item], piece) for piece in pieces)
-    return Batch(items=items, seed=batch.seed)
+    return Batch(items=items, seed=(*batch.seed, *place) if any(place) else batch.seed)
 
 
 def check_counts(counts: Counts, batch: Batch, *, complete: bool) -> None:
@@ -46,10 +47,10 @@ def check_counts(counts: Counts, batch: Batch, *, complete: bool) -> None:
     if len(counts.arrays) != len(batch.items):
         raise BadResult(f"the result has {len(counts.arrays)} parts instead of {len(batch.items)}")
     for item, array in zip(batch.items, counts.arrays, strict=True):
-        rows, width = len(item.bindings), array.shape[-1]
-        outcomes = 1 << max(width - 1, 0).bit_length()
-        if array.ndim != 2 or len(array) != rows or width != outcomes:
-            raise BadResult(f"the result has the shape {array.shape}, asked for were {rows} rows")
+        circuit = item.circuit
+        wanted = (len(item.bindings), 1 << (circuit.num_qubits - circuit.num_ancillas))
+        if array.shape != wanted:
+            raise BadResult(f"the result has the shape {array.shape}, asked for was {wanted}")
         sums = array.sum(axis=1)
         good = np.isclose(sums, item.shots or 1.0, rtol=0, atol=1e-6)
         if not (good if complete else good | (sums == 0)).all() or array.min() < 0:
@@ -82,9 +83,8 @@ def assemble(batch: Batch, results: Sequence[tuple[JobRow, Counts]]) -> Counts |
 def missing(batch: Batch, row: JobRow, got: Counts | None) -> PlannedJob:
     """Return the part of a job for which nothing came back, as a job with the same place."""
     pieces = tuple(_gaps(row, got))
-    return PlannedJob(
-        part=row.part, repetition=row.repetition, batch=_batch_of(batch, pieces), pieces=pieces
-    )
+    job = _batch_of(batch, pieces, (row.part, row.repetition, row.attempt + 1))
+    return PlannedJob(part=row.part, repetition=row.repetition, batch=job, pieces=pieces)
 
 
 def _gaps(row: JobRow, got: Counts | None) -> Iterator[Piece]:

@@ -96,8 +96,9 @@ def _reasons(item: Item, limits: Limits) -> Iterator[str]:
         yield f"{shots} shots of a binding, the backend takes at least {limits.min_shots}"
     if limits.max_shots is not None and shots > limits.max_shots:
         yield f"{shots} shots of a binding, the backend takes at most {limits.max_shots}"
-    if limits.max_executions is not None and shots > limits.max_executions:
-        yield f"{shots} shots of a binding, a job takes {limits.max_executions} executions"
+    most = limits.max_executions
+    if most is not None and limits.split_shots is None and shots > most:
+        yield f"{shots} shots of a binding, a job takes {most} executions"
 
 
 def check_step(limits: Limits, n_bindings: int, n_qubits: int, shots: int | None) -> None:

@@ -10,7 +10,7 @@ from qt_hw.errors import InputError, JobFailed, Pending
 from qt_hw.execution.backend import Backend, Batch, Counts, Prepared
 from qt_hw.execution.dispatch import run
 from qt_hw.execution.dispatcher import Dispatcher
-from qt_hw.execution.journal import JobRow
+from qt_hw.execution.journal import JobRow, RequestRow
 from qt_hw.execution.registry import open_backend
 from qt_hw.execution.watch import wait
 
@@ -89,33 +89,39 @@ class JournalledExecutor(Executor):
 
     def run(self, batch: Batch, step: int) -> Counts:
         request = self.dispatcher.plan(batch, step, f"step {step}", self._calibration)
+        if self.dispatcher.failed(request):
+            self.dispatcher.update(request)
+        else:
+            counts = self.dispatcher.counts(request)
+            if counts is not None:
+                return counts
+            self._get(request)
         counts = self.dispatcher.counts(request)
         if counts is not None:
             return counts
         if failed := self.dispatcher.failed(request):
-            raise JobFailed(self._failure(failed[0]))
+            raise JobFailed(self._failure(request, failed[0]))
+        n_open = sum(row.state == "submitted" for row in self.dispatcher.journal.jobs(request.id))
+        raise Pending(f"{n_open} job(s) of step {step} are queued or running; {self._go_on}")
+
+    def _get(self, request: RequestRow) -> None:
+        """Submit what is not on its way; store what has come back."""
         self.dispatcher.submit(request)
         if self._waiting:
             wait(self.dispatcher, [request], report=self._report)
         else:
             self.dispatcher.update(request)
-        counts = self.dispatcher.counts(request)
-        if counts is not None:
-            return counts
-        if failed := self.dispatcher.failed(request):
-            raise JobFailed(self._failure(failed[0]))
-        n_open = sum(row.state == "submitted" for row in self.dispatcher.journal.jobs(request.id))
-        raise Pending(f"{n_open} job(s) of step {step} are queued or running; {self._go_on}")
 
-    def _failure(self, row: JobRow) -> str:
+    @staticmethod
+    def _failure(request: RequestRow, row: JobRow) -> str:
         return (
-            f"job {row.id} of step {self._step_of(row)} {row.state}: {row.note}; "
+            f"job {row.id or row.token} of {request.label} {row.state}: {row.note}; "
             "nothing is sent again by itself: qt-hw retry RUN pays for it once more"
         )
 
-    def _step_of(self, row: JobRow) -> int:
-        steps = {r.id: r.step for r in self.dispatcher.journal.requests(self.dispatcher.run)}
-        return steps[row.request]
+    def __deepcopy__(self, memo: object) -> JournalledExecutor:
+        """Return the same: copies of a model share one journal."""
+        return self
 
 
 class _Closed(LocalExecutor):

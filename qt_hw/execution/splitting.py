@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from qt_hw.errors import PreflightError
 from qt_hw.execution.backend import Batch, Item, Limits
 from qt_hw.execution.checks import check_batch
 
@@ -61,7 +62,7 @@ def split(
 
     Raises:
         InputError: See ``check_batch``.
-        PreflightError: A single binding exceeds the limits.
+        PreflightError: A single binding exceeds the limits, or its shots cannot be spread.
     """
     check_batch(batch, limits)
     sizes = [None if per_job is None else per_job(item) for item in batch.items]
@@ -95,13 +96,8 @@ def _shares(batch: Batch, limits: Limits) -> list[_Share]:
     """Spread the shots of each item over repetitions, in the order in which jobs take them."""
     out = []
     for number, item in enumerate(batch.items):
-        most = limits.split_shots
-        if item.shots is None or most is None or item.shots <= most:
-            out.append(_Share(item=number, shots=item.shots, repetition=0))
-            continue
-        n = -(-item.shots // most)
-        each, more = divmod(item.shots, n)
-        out += [_Share(item=number, shots=each + (r < more), repetition=r) for r in range(n)]
+        for repetition, shots in enumerate(_repetitions(item.shots, limits)):
+            out.append(_Share(item=number, shots=shots, repetition=repetition))
     out.sort(key=lambda share: share.repetition)
     if limits.one_shot_count:
         first: dict[tuple[int, int | None], int] = {}
@@ -109,6 +105,24 @@ def _shares(batch: Batch, limits: Limits) -> list[_Share]:
             first.setdefault((share.repetition, share.shots), len(first))
         out.sort(key=lambda share: first[share.repetition, share.shots])
     return out
+
+
+def _repetitions(shots: int | None, limits: Limits) -> list[int | None]:
+    """Return the shots of one binding in each of the jobs over which they are spread."""
+    most = limits.split_shots
+    if shots is None or most is None:
+        return [shots]
+    most = min(most, limits.max_executions or most)
+    n = -(-shots // most)
+    each, more = divmod(shots, n)
+    if n > 1 and each < limits.min_shots:
+        raise PreflightError(
+            [
+                f"{shots} shots of a binding need {n} jobs of at most {most}, each of which takes "
+                f"at least {limits.min_shots}: ask for {n * limits.min_shots} or more"
+            ]
+        )
+    return [each + (repetition < more) for repetition in range(n)]
 
 
 def _fill(

@@ -118,16 +118,15 @@ class Store:
 
     # What it runs on
 
-    def prepare(self, backend: Backend, ansatz: Ansatz) -> Prepared:
-        """Return the circuit as it was prepared when this folder first needed it.
+    def prepare(self, backend: Backend, ansatz: Ansatz, scope: str = "") -> Prepared:
+        """Return the circuit as it was prepared when this folder first needed it for ``scope``.
 
         A device is calibrated anew every day; preparing again might give another circuit in the
         middle of a run.
         """
         form = ansatz.form("lowered")
-        name = digest(
-            backend.name, circuit_bytes(form.circuit), form.A.toarray().tobytes(), form.b.tobytes()
-        )
+        parts = (circuit_bytes(form.circuit), form.A.toarray().tobytes(), form.b.tobytes())
+        name = digest(scope, backend.name, *parts)
         path = self.folder / f"prepared-{name[:40]}.json"
         if not path.exists():
             self._save_prepared(path, backend.prepare(ansatz))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
-from qt_hw.errors import BadResult, TransientError
+from qt_hw.errors import BadResult, QtHwError, TransientError
 from qt_hw.execution.dispatcher import Dispatcher
 from qt_hw.execution.journal import JobRow, RequestRow
 
@@ -22,7 +21,7 @@ def wait(
     requests: Sequence[RequestRow],
     *,
     report: Callable[[list[JobRow]], None] = lambda rows: None,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] | None = None,
 ) -> None:
     """Return when no job of ``requests`` is on its way any more.
 
@@ -33,35 +32,46 @@ def wait(
         dispatcher: Of the run.
         requests: What to wait for.
         report: Told the open jobs after each round.
-        sleep: Waits.
+        sleep: Waits; the dispatcher's by default.
 
     Raises:
         PermanentError: The vendor refuses to answer.
         BadResult: A result stays damaged; its job stays open.
+        InputError: The vendor does not know a job; it stays open.
         StorageError: A result cannot be stored; its job stays open.
     """
-    pause, bad, silent = FIRST_PAUSE, 0, False
+    pause, troubles = FIRST_PAUSE, _Troubles(dispatcher.say)
     while True:
         before = _open(dispatcher, requests)
-        try:
-            for request in requests:
-                dispatcher.update(request)
-            silent = False
-        except TransientError as error:
-            if not silent:
-                dispatcher.say(f"{error}; the jobs go on, asking again until there is an answer")
-            silent = True
-        except BadResult as error:
-            bad += 1
-            if bad == _FETCHES:
-                raise
-            dispatcher.say(f"{error}; fetching it again")
+        problems = [problem for request in requests for problem in dispatcher.poll(request)]
+        troubles.take(problems)
         after = _open(dispatcher, requests)
         report(after)
         if not after:
             return
         pause = FIRST_PAUSE if len(after) < len(before) else min(LONGEST_PAUSE, pause * GROWTH)
-        sleep(pause)
+        (sleep or dispatcher.sleep)(pause)
+
+
+class _Troubles:
+    """What went wrong from round to round: told once, borne as long as it may pass."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._silent = say, False
+        self._bad: dict[str, int] = {}
+
+    def take(self, problems: Sequence[tuple[JobRow, QtHwError]]) -> None:
+        """Take the problems of a round; raise those that waiting will not mend."""
+        unreachable = [e for _, e in problems if isinstance(e, TransientError)]
+        bad = {row.token: e for row, e in problems if not isinstance(e, TransientError)}
+        self._bad = {token: self._bad.get(token, 0) + 1 for token in bad}
+        for token, error in bad.items():
+            if not isinstance(error, BadResult) or self._bad[token] >= _FETCHES:
+                raise error
+            self._say(f"{error}; fetching it again")
+        if unreachable and not self._silent:
+            self._say(f"{unreachable[0]}; the jobs go on, asking again until there is an answer")
+        self._silent = bool(unreachable)
 
 
 def _open(dispatcher: Dispatcher, requests: Sequence[RequestRow]) -> list[JobRow]:

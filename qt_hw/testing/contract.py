@@ -348,14 +348,16 @@ class BackendContract:
     # Jobs
 
     def _batch(self, backend: Backend) -> Batch:
-        ansatz = self.ansatz()
-        return Batch(items=(self.item(backend.prepare(ansatz), self.angles(ansatz)),))
+        """Return a batch that fits into one job."""
+        ansatz, most = self.ansatz(), backend.limits.max_bindings
+        angles = self.angles(ansatz, 3 if most is None else min(3, most))
+        return Batch(items=(self.item(backend.prepare(ansatz), angles),))
 
     def test_estimating_runs_nothing(self, backend: Backend) -> None:
         batch = self._batch(backend)
         first, second = backend.estimate(batch), backend.estimate(batch)
         assert first == second
-        assert (first.circuits, first.shots) == (3, 3 * self.shots)
+        assert (first.circuits, first.shots) == (batch.n_circuits, batch.n_shots)
         assert 0 <= first.usd_low <= first.usd_high
         assert 0 <= first.qpu_seconds_low <= first.qpu_seconds_high
         assert (first.usd_high > 0 or first.qpu_seconds_high > 0) == backend.limits.paid
@@ -383,12 +385,13 @@ class BackendContract:
             backend.job("no-such-job")
 
     def test_cancelling_ends_a_job_and_spares_a_finished_one(self, backend: Backend) -> None:
-        job = backend.submit(self._batch(backend), "qthw-cancelled")
+        batch = self._batch(backend)
+        job = backend.submit(batch, "qthw-cancelled")
         finished = job.status() is JobStatus.DONE
         job.cancel()
         if finished:
             assert job.status() is JobStatus.DONE
-            assert job.result().arrays[0].sum() == 3 * self.shots
+            assert job.result().arrays[0].sum() == batch.n_shots
         else:
             assert job.status() in (JobStatus.CANCELLED, JobStatus.DONE)
 

@@ -19,7 +19,8 @@ from qt_hw.training.build import make_model
 from qt_hw.training.checks import check_model
 from qt_hw.training.config import RunConfig
 from qt_hw.training.folder import check_folder, check_same, run_folder
-from qt_hw.training.paid import Hardware, open_executor
+from qt_hw.training.paid import Hardware, open_executor, rehearsed
+from qt_hw.training.quote import quote_training
 from qt_hw.training.run import Run, read_config, train
 
 __all__ = ["Comparison", "compare", "train_pair"]
@@ -77,11 +78,8 @@ def train_pair(
     plans = {"noiseless": config.noiseless()} | ({} if config.is_noiseless else {"sampled": config})
     # What is wrong with the second shows before the first is trained.
     for name, plan in reversed(plans.items()):
-        if (folder / name / "config.toml").exists():
-            check_same(folder / name, plan)
         how = Hardware() if name == "noiseless" else hardware or Hardware()
-        with open_executor(plan, folder / name, how) as executor:
-            check_model(plan, make_model(plan, target, executor))
+        _check_plan(folder / name, plan, target, how)
     runs = {
         name: train(
             plan,
@@ -96,6 +94,21 @@ def train_pair(
         for name, plan in plans.items()
     }
     return compare(folder, runs)
+
+
+def _check_plan(
+    folder: Path, plan: RunConfig, target: nn.Module | None, hardware: Hardware
+) -> None:
+    """Refuse a plan that its folder or its backend cannot take; tell what it would cost."""
+    if (folder / "config.toml").exists():
+        check_same(folder, plan)
+        if Run.open(folder).finished:
+            return
+    with open_executor(plan, folder, hardware) as executor:
+        if executor.immediate:
+            check_model(plan, make_model(plan, target, executor))
+        else:
+            hardware.quoted(plan, quote_training(plan, executor, target))
 
 
 def compare(folder: Path, runs: Mapping[str, Run]) -> Comparison:
@@ -118,7 +131,8 @@ def _label(name: str, run: Run) -> str:
     backend = run.config.backend
     if name == "noiseless":
         return name
-    return f"{backend.name}, {backend.shots:,} shots" if backend.shots else f"{backend.name}, exact"
+    where = backend.name if rehearsed(run.folder) is None else f"rehearsal of {backend.name}"
+    return f"{where}, {backend.shots:,} shots" if backend.shots else f"{where}, exact"
 
 
 def _csv(results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -236,7 +236,8 @@ class RunConfig(_Table):
         backend = self.backend.model_copy(update={"shots": None}) if own else BackendConfig()
         shift = self.gradient.method == "parameter-shift"
         gradient = GradientConfig() if shift else self.gradient
-        return self.model_copy(update={"backend": backend, "gradient": gradient})
+        free = {"account": AccountConfig(), "budget": BudgetConfig()}
+        return self.model_copy(update={"backend": backend, "gradient": gradient, **free})
 
     @property
     def is_noiseless(self) -> bool:

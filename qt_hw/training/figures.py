@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_pair", "draw_run", "learning_curves", "probability_vector", "weight_histogram"]
+__all__ = [
+    "draw_pair",
+    "draw_run",
+    "learning_curves",
+    "probability_vector",
+    "save",
+    "weight_histogram",
+]
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
 _COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7")
@@ -61,9 +68,15 @@ def learning_curves(runs: Mapping[str, Rows]) -> Figure:
 
 
 def probability_vector(
-    measured: NDArray[np.float64], ideal: NDArray[np.float64], shots: int | None, name: str = ""
+    measured: NDArray[np.float64],
+    ideal: NDArray[np.float64],
+    shots: int | None,
+    name: str = "",
+    expected: float | None = None,
 ) -> Figure:
     """Return the measured probabilities of the run ``name`` against the exact ones.
+
+    ``expected`` is the total variation distance that the shots alone would make, for the title.
 
     Up to 64 outcomes are drawn as bars in their order; more are sorted by their exact value.
     Without shots and noise both are the same, so only one is drawn.
@@ -91,7 +104,8 @@ def probability_vector(
         axes.set_yscale("symlog", linthresh=0.1 / len(ideal))
     title = f"Probabilities at the end{f': {name}' if name else ''}"
     if differ:
-        title += f" (total variation distance {distance:.3f})"
+        alone = "" if expected is None else f", {expected:.3f} of shots alone"
+        title += f" (total variation distance {distance:.3f}{alone})"
     _label(axes, title, xlabel, "probability")
     axes.margins(x=0.01)
     axes.legend(frameon=False)
@@ -148,11 +162,11 @@ def _draw(
     folder: Path, rows: Mapping[str, Rows], arrays: Mapping[str, Arrays], shots: int | None
 ) -> None:
     name, last = list(arrays.items())[-1]
-    _save(learning_curves(rows), folder / "learning-curves")
+    save(learning_curves(rows), folder / "learning-curves")
     vector = probability_vector(last["probabilities"], last["ideal"], shots, name)
-    _save(vector, folder / "probabilities")
+    save(vector, folder / "probabilities")
     weights = {name: a["weights"] for name, a in arrays.items()}
-    _save(weight_histogram(weights, last["initial"]), folder / "weights")
+    save(weight_histogram(weights, last["initial"]), folder / "weights")
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -188,7 +202,8 @@ def _label(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_axisbelow(True)
 
 
-def _save(figure: Figure, stem: Path) -> None:
+def save(figure: Figure, stem: Path) -> None:
+    """Write ``stem`` with .png and .svg."""
     for kind, options in (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}})):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, **options)

@@ -111,8 +111,8 @@ def _contents(folder: Path) -> Literal["run", "pair", "other"] | None:
 
 
 def _flat(config: RunConfig) -> dict[str, Any]:
-    """Return ``{"table.key": value}`` of everything that determines the run."""
-    tables = config.model_dump(mode="json", exclude={"description"})
+    """Return ``{"table.key": value}`` of everything that determines the run; caps may change."""
+    tables = config.model_dump(mode="json", exclude={"description", "budget"})
     return {f"{table}.{key}": value for table, t in tables.items() for key, value in t.items()}
 
 

@@ -9,19 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from qt_hw.errors import BudgetExceeded, InputError
+from qt_hw.execution.backend import Backend
 from qt_hw.execution.budget import Cap
 from qt_hw.execution.dispatcher import Dispatcher
 from qt_hw.execution.executor import Executor, JournalledExecutor, LocalExecutor
-from qt_hw.execution.journal import JobRow
+from qt_hw.execution.journal import JobRow, Journal
 from qt_hw.execution.rehearsal import rehearse
 from qt_hw.storage import locked, read_json, write_json
 from qt_hw.training.build import make_backend
 from qt_hw.training.config import RunConfig
+from qt_hw.training.quote import Quote
 
-__all__ = ["Hardware", "open_executor", "rehearsed"]
+__all__ = ["Hardware", "cap_of", "open_dispatcher", "open_executor", "rehearsed"]
 
 #: Seconds for which a stand-in's search may miss a job: it answers from one place.
 _REHEARSAL_SETTLES = 0.5
+
+Say = Callable[[str], None]
+Rehearsal = Mapping[str, Any]
+
+
+def _silent(text: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,19 +43,88 @@ class Hardware:
         go_on: What a user types when jobs are pending.
         say: Told in one line what a user should know.
         report: Told the open jobs while waiting.
+        quoted: Told what the whole training would cost, before its first job.
     """
 
     waiting: bool = True
-    rehearsal: Mapping[str, Any] | None = None
+    rehearsal: Rehearsal | None = None
     go_on: str = "collect them later"
-    say: Callable[[str], None] = field(default=lambda text: None)
-    report: Callable[[list[JobRow]], None] = field(default=lambda rows: None)
+    say: Say = field(default=_silent)
+    report: Callable[[Dispatcher, list[JobRow]], None] = field(default=lambda d, rows: None)
+    quoted: Callable[[RunConfig, Quote], None] = field(default=lambda config, quote: None)
 
 
-def rehearsed(folder: Path) -> Mapping[str, Any] | None:
+def rehearsed(folder: Path) -> Rehearsal | None:
     """Return the options of the rehearsal that the run in ``folder`` is, None if it is none."""
     path = folder / "rehearsal" / "options.json"
     return dict(read_json(path)) if path.exists() else None
+
+
+def cap_of(config: RunConfig) -> Cap:
+    """Return the caps of ``[budget]``.
+
+    Raises:
+        BudgetExceeded: There is none.
+    """
+    cap = Cap(**config.budget.model_dump())
+    if cap == Cap():
+        raise BudgetExceeded(
+            [
+                f"{config.backend.name} costs money: set a cap, e.g. --set budget.max_usd=50 or "
+                "--set budget.max_qpu_seconds=120"
+            ]
+        )
+    return cap
+
+
+@contextlib.contextmanager
+def open_dispatcher(
+    config: RunConfig,
+    folder: Path,
+    *,
+    rehearsal: Rehearsal | None = None,
+    backend: Backend | None = None,
+    say: Say = _silent,
+    lock: bool = True,
+    hint: str = "wait for it, or end it with Ctrl-C: its jobs go on at the vendor",
+) -> Iterator[Dispatcher]:
+    """Yield what submits and collects the paid jobs of the run in ``folder``.
+
+    Under a rehearsal its stand-in runs meanwhile; journal and counts are then in
+    ``folder/rehearsal``, apart from real ones.
+
+    Args:
+        config: Names backend, account and caps.
+        folder: The run folder.
+        rehearsal: Options of the rehearsal; None: for real.
+        backend: In place of the one that ``config`` names.
+        say: Told in one line what a user should know.
+        lock: Whether to hold the folder: needed for everything but looking.
+        hint: What to do if another process holds it.
+
+    Raises:
+        BudgetExceeded: There is no cap.
+        InputError: The backend costs nothing.
+        StorageError: Another process is writing to the folder.
+    """
+    name = config.backend.name
+    home = folder if rehearsal is None else folder / "rehearsal"
+    stand_in: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if rehearsal is not None:
+        stand_in = rehearse(name, home / "service", **rehearsal)
+    elif backend is None:
+        backend = make_backend(config)
+    if backend is not None and not backend.limits.paid:
+        raise InputError(f"{name} costs nothing: there is nothing to submit; see qt-hw run")
+    cap = cap_of(config)
+    with contextlib.ExitStack() as stack:
+        if lock:
+            stack.enter_context(locked(folder, hint))
+        stack.enter_context(stand_in)
+        backend = make_backend(config) if backend is None else backend
+        settles = None if rehearsal is None else _REHEARSAL_SETTLES
+        dispatcher = Dispatcher(backend, home, cap=cap, settle_seconds=settles, say=say)
+        yield stack.enter_context(contextlib.closing(dispatcher))
 
 
 @contextlib.contextmanager
@@ -59,49 +137,42 @@ def open_executor(config: RunConfig, folder: Path, hardware: Hardware) -> Iterat
             the other.
         StorageError: Another process is writing to the folder.
     """
-    with contextlib.ExitStack() as stack:
-        if hardware.rehearsal is not None:
-            stand_in = folder / "rehearsal" / "service"
-            stack.enter_context(rehearse(config.backend.name, stand_in, **hardware.rehearsal))
+    backend, rehearsal = None, hardware.rehearsal
+    if rehearsal is None:
         backend = make_backend(config)
         if not backend.limits.paid:
-            if hardware.rehearsal is not None:
-                raise InputError(f"{backend.name} costs nothing: run it without --rehearse")
             yield LocalExecutor(backend)
             return
-        cap = Cap(**config.budget.model_dump())
-        if cap == Cap():
-            raise BudgetExceeded(
-                [
-                    f"{backend.name} costs money: set a cap, e.g. --set budget.max_usd=50 or "
-                    "--set budget.max_qpu_seconds=120"
-                ]
-            )
-        stack.enter_context(locked(folder))
-        home = _home(folder, hardware)
-        dispatcher = stack.enter_context(
-            contextlib.closing(
-                Dispatcher(
-                    backend,
-                    home,
-                    cap=cap,
-                    settle_seconds=None if hardware.rehearsal is None else _REHEARSAL_SETTLES,
-                    say=hardware.say,
-                )
-            )
-        )
+    _check_kind(folder, rehearsal)
+    hint = "wait for it, or choose another --out"
+    with open_dispatcher(
+        config, folder, rehearsal=rehearsal, backend=backend, say=hardware.say, hint=hint
+    ) as dispatcher:
+        if rehearsal is not None:
+            write_json(folder / "rehearsal" / "options.json", dict(rehearsal))
         yield JournalledExecutor(
-            dispatcher, waiting=hardware.waiting, report=hardware.report, go_on=hardware.go_on
+            dispatcher,
+            waiting=hardware.waiting,
+            report=lambda rows: hardware.report(dispatcher, rows),
+            go_on=hardware.go_on,
         )
 
 
-def _home(folder: Path, hardware: Hardware) -> Path:
-    """Return where journal and counts are: a rehearsal's are apart from real ones."""
-    if hardware.rehearsal is None:
+def _check_kind(folder: Path, rehearsal: Rehearsal | None) -> None:
+    """Refuse to go on for real with a rehearsed training, and the other way round."""
+    if rehearsal is None:
         if rehearsed(folder) is not None:
-            raise InputError(f"{folder} is a rehearsal; choose another --out for the real run")
-        return folder
-    if (folder / "journal.sqlite").exists():
+            raise InputError(
+                f"{folder} is a rehearsal: go on with --rehearse, or choose another --out for the "
+                "real run"
+            )
+    elif _has_trained(folder / "journal.sqlite"):
         raise InputError(f"{folder} has real jobs; choose another --out for a rehearsal")
-    write_json(folder / "rehearsal" / "options.json", dict(hardware.rehearsal))
-    return folder / "rehearsal"
+
+
+def _has_trained(path: Path) -> bool:
+    """Whether a journal holds steps of a training; evaluations count downwards from -1."""
+    if not path.exists():
+        return False
+    with Journal(path) as journal:
+        return any(request.step >= 0 for request in journal.requests())

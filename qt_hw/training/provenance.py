@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from qt_hw.errors import StorageError
 from qt_hw.storage import read_json, write_bytes
-from qt_hw.training.config import RunConfig
+from qt_hw.training.config import BudgetConfig, RunConfig
 from qt_hw.training.loading import to_toml
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-    from qt_hw.circuits.ansatz import Ansatz
     from qt_hw.model.quantum_train import QuantumTrain
     from qt_hw.tasks import Data
 
@@ -68,8 +67,11 @@ def versions() -> dict[str, str]:
 
 
 def run_key(config: RunConfig) -> str:
-    """Return a hash of everything in ``config`` but its description."""
-    text = to_toml(config.model_copy(update={"description": ""}))
+    """Return a hash of everything in ``config`` that its numbers depend on.
+
+    The description does not count, nor do the caps, which may be raised to go on.
+    """
+    text = to_toml(config.model_copy(update={"description": "", "budget": BudgetConfig()}))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -101,7 +103,7 @@ def describe_run(
         "inputs": dict(inputs),
         "generator": {k: v for k, v in generator.describe().items() if k != "backend"},
         "backend": generator.backend.describe(),
-        "circuits": _circuits(generator.ansatz, model, folder),
+        "circuits": _circuits(model, folder),
         "parameters": report,
         "circuit_share": {"start": report["circuit_share"], "end": None},
         "results": None,
@@ -161,12 +163,12 @@ def _git_output(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _circuits(ansatz: Ansatz, model: QuantumTrain, folder: Path) -> dict[str, Any]:
+def _circuits(model: QuantumTrain, folder: Path) -> dict[str, Any]:
     """Describe each independent circuit before and after transpilation; store both as QPY."""
     described = []
-    for index, factor in enumerate(ansatz.factors()):
-        prepared = model.generator.backend.prepare(factor)
-        pair = {"written": factor.circuit(), "prepared": prepared.circuit}
+    for index, factor in enumerate(model.generator.setup.factors):
+        prepared = factor.prepared
+        pair = {"written": factor.ansatz.circuit(), "prepared": prepared.circuit}
         entry: dict[str, Any] = {
             name: {**_summary(circuit), "qpy": _store(circuit, folder, f"circuit-{index}-{name}")}
             for name, circuit in pair.items()
@@ -174,10 +176,10 @@ def _circuits(ansatz: Ansatz, model: QuantumTrain, folder: Path) -> dict[str, An
         entry["properties"] = _jsonable(prepared.properties)
         entry["calibration_date"] = prepared.calibration_date
         described.append(entry)
-    shifts = ansatz.binding_counts()
+    shifts = model.generator.ansatz.binding_counts()
     return {
         "factors": described,
-        "per_gradient": {form: n + len(ansatz.factors()) for form, n in shifts.items()},
+        "per_gradient": {form: n + len(described) for form, n in shifts.items()},
     }
 
 

@@ -42,7 +42,7 @@ from qt_hw.training.provenance import read_manifest, run_key, stored_manifest
 from qt_hw.training.session import Session
 from qt_hw.training.trainer import Row
 
-__all__ = ["CUSTOM", "Run", "read_config", "train"]
+__all__ = ["CUSTOM", "Run", "read_config", "task_of", "train"]
 
 CUSTOM = "custom"
 """What the configuration says where a target or data were passed in Python."""
@@ -226,7 +226,7 @@ def train(
     done = stored is not None and stored["status"] == "finished"
     if done and target is None and data is None:
         return Run.open(folder)
-    task = data if isinstance(data, Task) else _Given(data=data) if data else make_task(config.task)
+    task = task_of(config, data)
     loaded = task.load()
     if target is None:
         check_fit(config.target.name, loaded.input_shape)
@@ -259,6 +259,13 @@ class _Given(Task):
 
     def load(self) -> Data:
         return self.data
+
+
+def task_of(config: RunConfig, data: Data | Task | None) -> Task:
+    """Return the task of ``[task]``, or what the caller passed in its place."""
+    if isinstance(data, Task):
+        return data
+    return make_task(config.task) if data is None else _Given(data=data)
 
 
 def read_config(

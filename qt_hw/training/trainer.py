@@ -22,7 +22,7 @@ from qt_hw.tasks import Data, Task, batches
 from qt_hw.training.config import RunConfig
 from qt_hw.training.schedule import EarlyStop, Schedule
 
-__all__ = ["Trainer"]
+__all__ = ["Trainer", "all_metrics"]
 
 _EVALUATION_BATCH = 1000
 _DROPOUT_STREAM = 1
@@ -158,12 +158,7 @@ class Trainer:
 
     def _evaluate(self) -> Row:
         """Evaluate the present weights; tell the schedule and early stopping."""
-        self.model.eval()
-        values = {
-            f"{part}_{name}": value
-            for part, samples in (("train", self.data.train), ("test", self.data.test))
-            for name, value in self._metrics(*samples).items()
-        }
+        values = all_metrics(self.task, self.model.eval(), self.data)
         usage = self.model.generator.usage
         factor, optimizer = self._schedule.factor(self.step), self.config.optimizer
         steps_per_epoch = -(-len(self.data.train[0]) // optimizer.batch_size)
@@ -185,18 +180,28 @@ class Trainer:
             self.stopped = self._early_stop.observe(values)
         return row
 
-    @torch.no_grad()
-    def _metrics(self, x: Tensor, y: Tensor) -> dict[str, float]:
-        """Return the task's metrics over all samples, evaluated in slices."""
-        sums: dict[str, float] = {}
-        for start in range(0, len(x), _EVALUATION_BATCH):
-            part = slice(start, start + _EVALUATION_BATCH)
-            for name, value in self.task.metrics(self.model(x[part]), y[part]).items():
-                sums[name] = sums.get(name, 0.0) + value * len(x[part])
-        return {name: total / len(x) for name, total in sums.items()}
-
     def _seconds(self) -> float:
         return self._earlier_seconds + time.perf_counter() - self._since
+
+
+@torch.no_grad()
+def all_metrics(task: Task, model: nn.Module, data: Data) -> dict[str, float]:
+    """Return ``train_…`` and ``test_…`` of each of the task's metrics, over all samples."""
+    return {
+        f"{part}_{name}": value
+        for part, samples in (("train", data.train), ("test", data.test))
+        for name, value in _mean_metrics(task, model, *samples).items()
+    }
+
+
+def _mean_metrics(task: Task, model: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
+    """Return the metrics over all samples, evaluated in slices."""
+    sums: dict[str, float] = {}
+    for start in range(0, len(x), _EVALUATION_BATCH):
+        part = slice(start, start + _EVALUATION_BATCH)
+        for name, value in task.metrics(model(x[part]), y[part]).items():
+            sums[name] = sums.get(name, 0.0) + value * len(x[part])
+    return {name: total / len(x) for name, total in sums.items()}
 
 
 def _optimizer(model: QuantumTrain, config: RunConfig) -> torch.optim.Adam:

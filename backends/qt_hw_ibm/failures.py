@@ -1,0 +1,133 @@
+"""What the vendor client's errors mean: nothing was made, or it is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qt_hw.errors import AmbiguousSubmission, PermanentError, QtHwError, TransientError
+from qt_hw_ibm.wire import Wire
+
+__all__ = ["SAVE_ACCOUNT", "is_vendor_error", "login_failure", "one_line", "refused", "submission"]
+
+SAVE_ACCOUNT = (
+    "QiskitRuntimeService.save_account(token=..., instance=..., set_as_default=True), see "
+    "quantum.cloud.ibm.com/docs/guides/save-credentials"
+)
+
+_MOST_TEXT = 240
+
+
+def one_line(text: object) -> str:
+    """Return a vendor's text in one line, shortened."""
+    words = " ".join(str(text).split())
+    return words if len(words) <= _MOST_TEXT else words[: _MOST_TEXT - 2] + " …"
+
+
+def is_vendor_error(error: BaseException) -> bool:
+    """Whether the client raises such an error about the service or its replies.
+
+    A reply with another content than expected comes as a ValueError, KeyError or TypeError.
+    """
+    import requests
+    from qiskit.exceptions import QiskitError
+
+    kinds = (QiskitError, requests.RequestException, OSError, ValueError, KeyError, TypeError)
+    return isinstance(error, kinds)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _status_in(error: BaseException) -> int | None:
+    """Return the HTTP status that an error or what caused it carries."""
+    for link in _chain(error):
+        status = getattr(link, "status_code", None)
+        if isinstance(status, int) and status > 0:
+            return status
+    return None
+
+
+def _status(error: BaseException, wire: Wire) -> int | None:
+    from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError
+
+    if any(isinstance(link, IBMNotAuthorizedError) for link in _chain(error)):
+        return 401
+    failure = wire.failure
+    return _status_in(error) if failure is None else failure.status
+
+
+def refused(error: BaseException, wire: Wire, doing: str) -> QtHwError:
+    """Return the error for a request that made no job.
+
+    Args:
+        error: What the client raised.
+        wire: What was exchanged.
+        doing: Its purpose, after "IBM ... while".
+    """
+    import requests
+
+    status, text = _status(error, wire), f"{doing}: {one_line(error)}"
+    if status is None and wire.mounted and wire.failure is None:
+        if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
+            return PermanentError(f"IBM's client refuses ({text})")
+        return TransientError(f"IBM's reply cannot be read ({text})")
+    return _refusal(status, text)
+
+
+def _refusal(status: int | None, text: str) -> QtHwError:
+    if status is None:
+        return TransientError(f"IBM cannot be reached ({text})")
+    if status == 401:
+        return PermanentError(
+            f"IBM does not accept the login any more; log in anew, no job is lost: {SAVE_ACCOUNT} "
+            f"({text})"
+        )
+    if status == 403:
+        return PermanentError(f"this IBM account may not do that ({text})")
+    if status == 429:
+        return TransientError(f"IBM takes no more requests for now ({text})")
+    if status in (404, 410, 424):
+        return PermanentError(f"IBM has no such device or job any more ({text})")
+    if status < 500:
+        return PermanentError(f"IBM refuses the request ({text})")
+    return TransientError(f"IBM's service has a fault, status {status} ({text})")
+
+
+def submission(error: Exception, wire: Wire, device: str) -> Exception:
+    """Return the error for a request for a job that ended with ``error``.
+
+    Only a request that never left, or one refused by a status, surely made no job.
+    """
+    doing = f"submitting to {device}"
+    request = wire.job_request
+    if wire.mounted:
+        if request is None and not is_vendor_error(error):
+            return error
+        if request is None or not request.sent:
+            return refused(error, wire, doing)
+        status = request.status
+    else:
+        status = _status_in(error)
+    if status is not None and 400 <= status < 500 and status != 408:
+        return _refusal(status, f"{doing}: {one_line(error)}")
+    return AmbiguousSubmission(f"IBM's reply to the request for a job was lost ({one_line(error)})")
+
+
+def login_failure(error: BaseException) -> QtHwError:
+    """Return the error for a login that failed."""
+    from qiskit_ibm_runtime.accounts.exceptions import AccountNotFoundError
+
+    if isinstance(error, AccountNotFoundError):
+        return PermanentError(f"no IBM account is saved on this machine; save one: {SAVE_ACCOUNT}")
+    status = _status_in(error)
+    if status in (400, 401, 403):
+        return PermanentError(f"IBM does not know the API key; save the right one: {SAVE_ACCOUNT}")
+    if status is not None or any(isinstance(link, OSError) for link in _chain(error)):
+        return TransientError(f"the login at IBM failed ({one_line(error)})")
+    return PermanentError(
+        f"IBM does not accept the account or its instance ({one_line(error)}); check 'instance' "
+        f"and the saved account: {SAVE_ACCOUNT}"
+    )

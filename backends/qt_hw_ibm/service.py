@@ -1,0 +1,163 @@
+"""The connection to IBM: made when first needed, with the user's own account."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from qt_hw.errors import PermanentError, QtHwError, TransientError, UnknownName
+from qt_hw_ibm import failures
+from qt_hw_ibm.wire import Wire
+
+__all__ = ["Connection", "quiet"]
+
+T = TypeVar("T")
+
+#: The vendor's search returns pages of at most this many jobs; one token has one, rarely two.
+_MOST_FOUND = 50
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the client's warnings back: they repeat what preflight says, or name the account."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+class Connection:
+    """The vendor's client for one device.
+
+    Credentials stay with the client, which finds the account by itself.
+
+    Attributes:
+        device: Name of the device.
+        wire: What was exchanged.
+        login: Counts logins: objects of the client belong to one.
+    """
+
+    def __init__(self, device: str, instance: str | None, *, retry_posts: bool) -> None:
+        """Remember what to connect to.
+
+        Args:
+            device: E.g. ``"ibm_torino"``.
+            instance: Name or CRN of the account's instance; None leaves it to the client.
+            retry_posts: See ``Wire``.
+        """
+        self.device, self._instance = device, instance
+        self.wire = Wire(retry_posts)
+        self.login = 0
+        self._service: Any = None
+        self._backend: Any = None
+        self._crn: str | None = None
+
+    @property
+    def service(self) -> Any:
+        """Return the client; logs in when first asked.
+
+        Raises:
+            PermanentError: No account, or IBM does not accept it.
+            TransientError: IBM cannot be reached.
+        """
+        if self._service is None:
+            from qiskit_ibm_runtime import QiskitRuntimeService
+
+            if not os.environ.get("QISKIT_IBM_RUNTIME_LOG_LEVEL"):
+                # The client prints a line with plan and instance at each call.
+                logging.getLogger("qiskit_ibm_runtime").setLevel(logging.ERROR)
+            given = {} if self._instance is None else {"instance": self._instance}
+            with quiet():
+                try:
+                    self._service = QiskitRuntimeService(**given)
+                except Exception as error:
+                    if not failures.is_vendor_error(error):
+                        raise
+                    raise failures.login_failure(error) from error
+            self.login += 1
+        # Clients of further instances come later.
+        self.wire.mount(self._service)
+        return self._service
+
+    @property
+    def backend(self) -> Any:
+        """Return the vendor's object of the device.
+
+        Raises:
+            UnknownName: The account has no such device.
+            PermanentError: It is retired; or see ``service``.
+            TransientError: See ``service``.
+        """
+        if self._backend is None:
+            self.ask(self._find_backend, f"looking for {self.device}")
+        return self._backend
+
+    def _find_backend(self) -> None:
+        from qiskit.providers.exceptions import QiskitBackendNotFoundError
+
+        service = self.service
+        try:
+            self._backend = service.backend(self.device)
+        except QiskitBackendNotFoundError:
+            if self.wire.failure is not None:  # the client hides it behind "not found"
+                raise
+            known = sorted(entry.name for entry in service.backends())
+            if not known:
+                raise TransientError("IBM lists no device for this account now") from None
+            raise UnknownName("device of the backend 'ibm'", self.device, known) from None
+        self._crn = service.active_instance()
+
+    def ask(self, call: Callable[[], T], doing: str) -> T:
+        """Return what ``call`` returns, which asks IBM for something but a job.
+
+        After a login that has expired it is called once more with a new one, so it must take
+        the client's objects from this connection.
+
+        Raises:
+            PermanentError: IBM refuses.
+            TransientError: IBM cannot be reached, or its reply cannot be read.
+        """
+        try:
+            return self._translated(call, doing)
+        except PermanentError:
+            if not any(entry.status == 401 for entry in self.wire.exchanges):
+                raise
+        self.drop()
+        return self._translated(call, doing)
+
+    def _translated(self, call: Callable[[], T], doing: str) -> T:
+        self.wire.reset()
+        with quiet():
+            try:
+                return call()
+            except QtHwError:
+                raise
+            except Exception as error:
+                if not failures.is_vendor_error(error):
+                    raise
+                raise failures.refused(error, self.wire, doing) from error
+
+    def drop(self) -> None:
+        """Forget the login; the next call makes a new one."""
+        self._service = self._backend = None
+
+    def jobs(self, token: str) -> list[Any]:
+        """Return the vendor's objects of all jobs tagged ``token``, oldest first.
+
+        No time is given: the local clock may be wrong.
+        """
+
+        def search() -> list[Any]:
+            found = self.service.jobs(
+                limit=_MOST_FOUND,
+                job_tags=[token],
+                instance=self._crn,
+                descending=False,
+            )
+            return [job for job in found if token in (job.tags or ())]
+
+        _ = self.backend  # tells the instance
+        return self.ask(search, f"looking for the jobs of {token}")
