@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 import qt_hw
-from qt_hw.errors import PreflightError
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
@@ -81,23 +80,6 @@ def test_every_backend_entry_point_loads() -> None:
 def test_the_program_is_installed() -> None:
     (script,) = entry_points(group="console_scripts", name="qt-hw")
     assert callable(script.load())
-
-
-@pytest.mark.parametrize(
-    ("prefix", "device", "expected"),
-    [
-        ("ibm", "ibm_torino", "ibm:ibm_torino"),
-        ("ibm", "fake_fez", "'aer:fake_fez'"),
-    ],
-)
-def test_reserved_backends_say_what_to_use_instead(
-    prefix: str, device: str | None, expected: str
-) -> None:
-    (entry,) = entry_points(group="qt_hw.backends", name=prefix)
-    with pytest.raises(PreflightError, match="simulators only") as caught:
-        entry.load()(device, shots=10)
-    assert expected in str(caught.value)
-    assert "'statevector'" in str(caught.value)
 
 
 def test_wheel_holds_the_packages_and_nothing_else(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from importlib import metadata
@@ -17,10 +17,17 @@ from qt_hw.execution.backend import Backend, Batch, Cost, Item, Job, Limits, Pre
 from qt_hw.execution.checks import check_batch, check_job
 from qt_hw.execution.splitting import split
 from qt_hw_braket.cloud_options import CloudOptions, read_cloud_options
-from qt_hw_braket.devices import IONQ, Device, arn_of, is_ionq, read_device, region_of
+from qt_hw_braket.devices import IONQ, Device, arn_of, read_device, region_of
 from qt_hw_braket.jobs import BraketJob
 from qt_hw_braket.pricing import Price, read_price
-from qt_hw_braket.request import TOKEN, body_of, check_token, most_bytes, n_gates, shape_of, tags_of
+from qt_hw_braket.reasons import (
+    account_reasons,
+    circuit_reasons,
+    device_reasons,
+    request_reasons,
+    variables_set,
+)
+from qt_hw_braket.request import TOKEN, body_of, check_token, most_bytes, shape_of, tags_of
 from qt_hw_braket.service import Service
 
 if TYPE_CHECKING:
@@ -31,15 +38,8 @@ __all__ = ["BraketDevice", "open_device"]
 #: The SDK's own variable for the bucket of results.
 _BUCKET = "AMZN_BRAKET_OUT_S3_BUCKET"
 
-#: Variables with which the SDK silently changes a request: a reservation is billed by the hour.
-_RESERVED = ("AMZN_BRAKET_RESERVATION_DEVICE_ARN", "AMZN_BRAKET_RESERVATION_TIME_WINDOW_ARN")
-_JOB_TOKEN = "AMZN_BRAKET_JOB_TOKEN"
-
 #: How long a new task may be missing from searches; Amazon does not say.
 _SETTLE_SECONDS = 30.0
-
-#: Circuits whose gates cancel on purpose.
-_REPEATED = re.compile(r"(fold|twirl)\(")
 
 _TASK = re.compile(r"arn:aws[\w-]*:braket:[\w-]+:\d+:quantum-task/[\w-]+")
 
@@ -162,57 +162,17 @@ class BraketDevice(Backend):
             PermanentError: AWS refuses.
         """
         status = str(self._service.device()["deviceStatus"])
-        reasons = [*self._account_reasons(), *self._device_reasons()]
+        reasons = [
+            *account_reasons(self.arn, self._bucket),
+            *device_reasons(self.name, self.device, self._options),
+        ]
         if status != "ONLINE":
             reasons.append(f"{self.name} is {status} now")
         return reasons
 
-    def _account_reasons(self) -> Iterator[str]:
-        if self._bucket is None:
-            yield (
-                "no S3 bucket for the results: set [account] bucket, e.g. "
-                "--set account.bucket=amazon-braket-NAME"
-            )
-        window, device = (os.environ.get(name) for name in reversed(_RESERVED))
-        if window and device == self.arn:
-            yield (
-                f"{_RESERVED[1]} is set: tasks would run under a reservation, for which the prices "
-                "and limits here do not hold; unset it"
-            )
-
-    def _device_reasons(self) -> Iterator[str]:
-        options, device = self._options, self.device
-        if options.program_sets is True and device.sets is None:
-            yield f"{self.name} takes no program sets; leave out program_sets=True"
-        if options.debias and device.debias_shots is None:
-            yield f"{self.name} offers no debiasing now; leave out debias=True"
-        if options.verbatim and not {"gpi2", "zz"} <= device.native_gates:
-            yield f"{self.name} has no native gates gpi2 and zz now; leave out verbatim=True"
-
     @property
     def _bucket(self) -> str | None:
         return self._options.bucket or os.environ.get(_BUCKET) or None
-
-    def _circuit_reasons(self, batch: Batch) -> Iterator[str]:
-        options = self._options
-        cap = options.gateshot_cap if is_ionq(self.arn) else 0
-        most = self.limits.split_shots or 10**12
-        for item in batch.items:
-            if _REPEATED.match(item.role) and not options.verbatim:
-                yield self._undone(item.role)
-            gates, shots = n_gates(item, options.verbatim), min(int(item.shots or 0), most)
-            if cap and gates * shots > cap:
-                yield (
-                    f"{gates} gates × {shots} shots = {gates * shots:,} gate-shots of a circuit, "
-                    f"above gateshot_cap={cap:,} (gates counted as they are sent, which Amazon "
-                    f"does not specify): at most {cap // gates} shots fit; a larger gateshot_cap, "
-                    "or 0, lifts this check"
-                )
-
-    def _undone(self, role: str) -> str:
-        if is_ionq(self.arn):
-            return f"{role}: IonQ's compiler would undo it; set verbatim=True"
-        return f"{role}: the compiler of {self.name} would undo it; use an IonQ device"
 
     def _check(self, batch: Batch) -> None:
         """Check a batch, split or not.
@@ -222,8 +182,10 @@ class BraketDevice(Backend):
             PreflightError: All reasons at once.
         """
         check_batch(batch, self.limits)
-        if reasons := list(dict.fromkeys([*self._circuit_reasons(batch), *self._device_reasons()])):
-            raise PreflightError(reasons)
+        _refuse(
+            circuit_reasons(batch, self.name, self.device, self._options),
+            device_reasons(self.name, self.device, self._options),
+        )
 
     # Money
 
@@ -261,32 +223,12 @@ class BraketDevice(Backend):
         check_token(token)
         check_job(batch, self.limits)
         self._check(batch)
-        reasons = [*self._account_reasons(), *self._set_reasons(batch)]
-        if reasons:
-            raise PreflightError(reasons)
         body = body_of(batch, token, self.arn, str(self._bucket), self._options)
-        self._check_size(body, batch)
-        arn = self._service.create(body)
-        return self._job(arn, tags_of(batch, token))
-
-    def _set_reasons(self, batch: Batch) -> Iterator[str]:
-        sets, n = self.device.sets, batch.n_circuits
-        if n > 1 and sets is not None and batch.n_shots < sets.min_shots:
-            yield (
-                f"{batch.n_shots} shots in a program set of {n} circuits, {self.name} takes at "
-                f"least {sets.min_shots}: raise the shots, or pass program_sets=False"
-            )
-
-    def _check_size(self, body: dict[str, Any], batch: Batch) -> None:
-        size, most = len(json.dumps(body)), self._options.payload_bytes
-        if size > most:
-            raise PreflightError(
-                [
-                    f"the request of {batch.n_circuits} circuits has {size:,} bytes, above "
-                    f"payload_bytes={most:,}: submit fewer at a time, or raise payload_bytes "
-                    "(Amazon does not document its own limit)"
-                ]
-            )
+        _refuse(
+            account_reasons(self.arn, self._bucket),
+            request_reasons(batch, len(json.dumps(body)), self.name, self.device, self._options),
+        )
+        return self._job(self._service.create(body), tags_of(batch, token))
 
     def find(self, token: str) -> list[Job]:
         check_token(token)
@@ -322,18 +264,17 @@ class BraketDevice(Backend):
         text = {
             "name": self.name,
             "device": self.arn,
-            "options": {
-                key: None
-                if value is None
-                else value
-                if isinstance(value, bool | int)
-                else str(value)
-                for key, value in {**asdict(self._options), "bucket": self._bucket}.items()
-            },
+            "options": {**asdict(self._options), "bucket": self._bucket},
             "prices": None if price is None else price.source,
-            # Only whether they are set: a job token is a secret.
-            "environment": [name for name in (*_RESERVED, _JOB_TOKEN) if os.environ.get(name)],
+            "environment": variables_set(),
             "versions": {package: metadata.version(package) for package in packages},
         }
-        result: dict[str, Any] = json.loads(json.dumps(text))
+        result: dict[str, Any] = json.loads(json.dumps(text, default=str))
         return result
+
+
+def _refuse(*sources: Iterable[str]) -> None:
+    """Raise all reasons at once, if there are any."""
+    reasons = list(dict.fromkeys(reason for source in sources for reason in source))
+    if reasons:
+        raise PreflightError(reasons)

@@ -28,7 +28,7 @@ _LATER = frozenset(
     }
 )
 #: Errors in which no byte of the request was sent.
-_NOT_SENT = ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError", "SSLError")
+_NOT_SENT = ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError")
 
 
 def code_of(error: Exception) -> str:
@@ -46,7 +46,7 @@ def _text(error: Exception) -> str:
     """Return one line: the service's words, or the client's."""
     response: dict[str, Any] = getattr(error, "response", None) or {}
     message = str(response.get("Error", {}).get("Message", "") or error).strip()
-    first = message.splitlines()[0][:300] if message else ""
+    first = message.splitlines()[0][:300].rstrip(". ") if message else ""
     name = code_of(error) or type(error).__name__
     return f"{name}: {first}" if first else name
 
@@ -62,7 +62,7 @@ def _advice(error: Exception) -> str:
         return "; set the region: --set account.region=us-east-1, or AWS_DEFAULT_REGION"
     expired = any(word in code for word in ("Token", "Signature", "Expired", "AccessKey"))
     if status == 401 or expired or isinstance(error, exceptions.SSOError):
-        return "; log in to AWS anew and repeat the command: no job is lost"
+        return "; log in to AWS anew and repeat the command"
     if status == 403:
         return "; the AWS account needs the right to do this (policy AmazonBraketFullAccess)"
     return ""
@@ -95,7 +95,7 @@ def of_reading(error: Exception, what: str) -> BackendError:
         return TransientError(text)
     if isinstance(error, ClientError) and (_is_later(error) or _status_of(error) >= 500):
         return TransientError(text)
-    return PermanentError(text + _advice(error))
+    return PermanentError(f"{text}{_advice(error)}; no job is lost")
 
 
 class Attempts(threading.local):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from qt_hw.errors import BadResult, InputError
+from qt_hw.errors import BadResult, InputError, PermanentError
 from qt_hw_braket.failures import Attempts, code_of, of_reading, of_request
 
 __all__ = ["Service"]
@@ -30,12 +30,14 @@ class Service:
 
     Credentials come from the user's ordinary AWS configuration, which only the SDK reads. The
     session is made when it is first needed, once per process: a connection that a forked child
-    shared with its parent would mix up their answers.
+    shared with its parent would mix up their answers. A backend of a rehearsal never turns to the
+    real AWS after it.
     """
 
     def __init__(self, arn: str, region: str | None) -> None:
         """Use the device ``arn``, in ``region`` or, if that is None, the configured one."""
         self._arn, self._region = arn, region
+        self._address = os.environ.get(_ADDRESS)
         self._clear()
 
     def _clear(self) -> None:
@@ -45,7 +47,7 @@ class Service:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the connection out of copies and pickles."""
-        return {"_arn": self._arn, "_region": self._region}
+        return {"_arn": self._arn, "_region": self._region, "_address": self._address}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Start without a connection."""
@@ -54,6 +56,11 @@ class Service:
 
     def _aws(self) -> Any:
         """Return the session of this process."""
+        if os.environ.get(_ADDRESS) != self._address:
+            raise PermanentError(
+                f"the address of AWS ({_ADDRESS}) has changed, as when a rehearsal begins or ends: "
+                "open the backend again"
+            )
         if self._owner != os.getpid():
             self._clear()
             self._owner = os.getpid()
@@ -101,9 +108,11 @@ class Service:
             AmbiguousSubmission: There may be a task.
         """
         what = f"submitting to {self._arn}"
+        with _reading(what):
+            session = self._aws()
         self._attempts.start()
         try:
-            return str(self._aws().create_quantum_task(**request))
+            return str(session.create_quantum_task(**request))
         except Exception as error:
             raise of_request(error, self._attempts, what) from None
 
@@ -179,5 +188,8 @@ class Service:
                     return None
                 raise
 
+
+#: Where the client finds Amazon Braket; a rehearsal sets it.
+_ADDRESS = "AWS_ENDPOINT_URL_BRAKET"
 
 _DEVICE_FIELDS = ("deviceArn", "providerName", "deviceStatus", "deviceCapabilities")

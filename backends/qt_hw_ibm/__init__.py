@@ -8,6 +8,7 @@ mode, free of charge.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ def open(device: str | None = None, **options: Any) -> Backend:
             "'ibm' needs a device: 'ibm:<device>', e.g. 'ibm:ibm_torino', or a stored calibration "
             "on this machine, e.g. 'ibm:fake_torino'"
         )
-    _import_client()
+    _check_client()
     if device.startswith("fake_"):
         from qt_hw_ibm.fake import open_fake
 
@@ -63,15 +64,14 @@ def rehearse(device: str | None, state: Path, **options: Any) -> AbstractContext
     """
     if device is not None and device.startswith("fake_"):
         raise InputError(f"'ibm:{device}' needs no rehearsal: it runs on this machine, for nothing")
-    _import_client()
+    _check_client()
     from qt_hw_ibm.standin.start import rehearse as start
 
     context: AbstractContextManager[None] = start(device, state, **options)
     return context
 
 
-def _import_client() -> None:
-    try:
-        import qiskit_ibm_runtime  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra("the backend 'ibm'", "ibm") from error
+def _check_client() -> None:
+    # Importing the client takes seconds, which opening a backend need not cost.
+    if find_spec("qiskit_ibm_runtime") is None:
+        raise MissingExtra("the backend 'ibm'", "ibm")

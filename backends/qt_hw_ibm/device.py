@@ -256,6 +256,8 @@ class IbmDevice(Backend):
                 vendor = run(sampler, request)
                 id = str(vendor.job_id())
             except Exception as error:
+                if wire.unauthorised:
+                    self._connection.drop()
                 # Whatever went wrong after the request had left, there may be a job.
                 raise failures.submission(error, wire, self._device) from error
         return self._job(id, vendor)

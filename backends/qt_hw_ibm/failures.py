@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from qt_hw.errors import AmbiguousSubmission, PermanentError, QtHwError, TransientError
@@ -21,6 +22,33 @@ def one_line(text: object) -> str:
     """Return a vendor's text in one line, shortened."""
     words = " ".join(str(text).split())
     return words if len(words) <= _MOST_TEXT else words[: _MOST_TEXT - 2] + " …"
+
+
+#: "409 Client Error: Conflict for url: https://... . What the server says"
+_HTTP_ERROR = re.compile(r"\b\d{3} (?:Client|Server) Error: (.*?) for url: \S+ ?(.*)$")
+
+
+def _detail(error: BaseException, wire: Wire) -> str:
+    """Return the essence of a client's error: what the server says, or how the line failed."""
+    text = _words(error)
+    found = _HTTP_ERROR.search(" ".join(str(getattr(error, "message", None) or error).split()))
+    if found is not None:
+        reason, said = found[1], found[2].strip("{} '\"")
+        return one_line(f"{reason}: {said}" if said else reason)
+    failure = wire.failure
+    if failure is not None and failure.status is not None:
+        return f"status {failure.status}"
+    return text
+
+
+def _words(error: BaseException) -> str:
+    # The text of a QiskitError is the repr of its message.
+    return one_line(getattr(error, "message", None) or error)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what an error came from: the client's own text is about the API key."""
+    return error.__cause__ or error
 
 
 def is_vendor_error(error: BaseException) -> bool:
@@ -69,7 +97,7 @@ def refused(error: BaseException, wire: Wire, doing: str) -> QtHwError:
     """
     import requests
 
-    status, text = _status(error, wire), f"{doing}: {one_line(error)}"
+    status, text = _status(error, wire), f"{doing}: {_detail(error, wire)}"
     if status is None and wire.mounted and wire.failure is None:
         if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
             return PermanentError(f"IBM's client refuses ({text})")
@@ -82,8 +110,8 @@ def _refusal(status: int | None, text: str) -> QtHwError:
         return TransientError(f"IBM cannot be reached ({text})")
     if status == 401:
         return PermanentError(
-            f"IBM does not accept the login any more; log in anew, no job is lost: {SAVE_ACCOUNT} "
-            f"({text})"
+            f"IBM does not accept the login any more ({text}); no job is lost: repeat the command "
+            f"to log in anew, or save another key: {SAVE_ACCOUNT}"
         )
     if status == 403:
         return PermanentError(f"this IBM account may not do that ({text})")
@@ -112,8 +140,14 @@ def submission(error: Exception, wire: Wire, device: str) -> Exception:
     else:
         status = _status_in(error)
     if status is not None and 400 <= status < 500 and status != 408:
-        return _refusal(status, f"{doing}: {one_line(error)}")
-    return AmbiguousSubmission(f"IBM's reply to the request for a job was lost ({one_line(error)})")
+        return _refusal(status, f"{doing}: {_detail(error, wire)}")
+    if status is None:
+        how = "the connection broke before IBM's reply"
+    elif status >= 400:
+        how = f"IBM answered with status {status}"
+    else:
+        how = "IBM's reply cannot be read"
+    return AmbiguousSubmission(f"{how}: the request may have made a job on {device}, or not")
 
 
 def login_failure(error: BaseException) -> QtHwError:
@@ -126,8 +160,8 @@ def login_failure(error: BaseException) -> QtHwError:
     if status in (400, 401, 403):
         return PermanentError(f"IBM does not know the API key; save the right one: {SAVE_ACCOUNT}")
     if status is not None or any(isinstance(link, OSError) for link in _chain(error)):
-        return TransientError(f"the login at IBM failed ({one_line(error)})")
+        return TransientError(f"the login at IBM failed ({_words(_cause(error))})")
     return PermanentError(
-        f"IBM does not accept the account or its instance ({one_line(error)}); check 'instance' "
+        f"IBM does not accept the account or its instance ({_words(error)}); check 'instance' "
         f"and the saved account: {SAVE_ACCOUNT}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,10 +78,8 @@ def restricted(target: Target, physical: Sequence[int]) -> Target:
 
 def open_fake(name: str, options: Mapping[str, Any]) -> FakeDevice:
     """Return the backend; see ``qt_hw_ibm.open``."""
-    try:
-        import qiskit_aer  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(f"the backend 'ibm:{name}'", "aer") from error
+    if find_spec("qiskit_aer") is None:
+        raise MissingExtra(f"the backend 'ibm:{name}'", "aer")
     devices = known_devices()
     if name not in devices:
         raise UnknownName("device of the backend 'ibm'", name, list(devices))

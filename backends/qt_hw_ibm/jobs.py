@@ -104,7 +104,7 @@ class IbmJob(Job):
             except Exception as error:
                 # The service answered: what it sent cannot be read, in whatever way.
                 if wire.exchanges and wire.failure is None:
-                    raise BadResult(one_line(error)) from error
+                    raise BadResult(one_line(f"{type(error).__name__}: {error}")) from error
                 raise
 
         return self._connection.ask(fetch, f"fetching the result of job {self.id}")

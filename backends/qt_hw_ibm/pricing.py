@@ -103,6 +103,7 @@ def estimate(
     rate = prices.rate(options)
     priced = rate if rate is not None else 0.0
     plan = "" if options.usd_per_second is not None or not options.plan else f", {options.plan}"
+    idle = "" if options.session_seconds is None else "; a session bills idle time besides"
     return Cost(
         circuits=batch.n_circuits,
         shots=batch.n_shots,
@@ -110,5 +111,5 @@ def estimate(
         usd_high=priced * high,
         qpu_seconds_low=low,
         qpu_seconds_high=high,
-        source=f"{prices.source}{plan}",
+        source=f"{prices.source}{plan}{idle}",
     )

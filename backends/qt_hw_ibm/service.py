@@ -6,7 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from qt_hw.errors import PermanentError, QtHwError, TransientError, UnknownName
@@ -123,7 +123,7 @@ class Connection:
         try:
             return self._translated(call, doing)
         except PermanentError:
-            if not any(entry.status == 401 for entry in self.wire.exchanges):
+            if not self.wire.unauthorised:
                 raise
         self.drop()
         return self._translated(call, doing)
@@ -154,10 +154,18 @@ class Connection:
             found = self.service.jobs(
                 limit=_MOST_FOUND,
                 job_tags=[token],
-                instance=self._crn,
+                instance=instance,
                 descending=False,
             )
             return [job for job in found if token in (job.tags or ())]
 
-        _ = self.backend  # tells the instance
+        instance = self._instance_of_jobs()
         return self.ask(search, f"looking for the jobs of {token}")
+
+    def _instance_of_jobs(self) -> str | None:
+        """Return the CRN of the instance that has the device; None leaves it to the client."""
+        if self._crn is None:
+            # The jobs of a device that is retired are still there.
+            with suppress(PermanentError, UnknownName):
+                _ = self.backend
+        return self._crn

@@ -75,6 +75,11 @@ class Wire:
         return next((entry for entry in reversed(self.exchanges) if entry.failed), None)
 
     @property
+    def unauthorised(self) -> bool:
+        """Whether a login was refused."""
+        return any(entry.status == 401 for entry in self.exchanges)
+
+    @property
     def job_request(self) -> Exchange | None:
         """Return the request for a job, None if none was tried."""
         return next((entry for entry in reversed(self.exchanges) if entry.makes_job), None)

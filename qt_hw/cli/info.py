@@ -6,13 +6,12 @@ __all__ = ["backends", "doctor", "presets"]
 
 _EXTRAS = (
     ("aer", "qiskit_aer", "noisy and ideal simulation with Qiskit Aer"),
-    ("ibm", "qiskit_ibm_runtime", "the stored calibrations of IBM devices, for aer:fake_torino"),
+    ("ibm", "qiskit_ibm_runtime", "IBM devices (ibm:…), their stored calibrations (aer:fake_…)"),
+    ("braket", "braket.devices", "Amazon Braket (braket:…) and IonQ through it (ionq:…)"),
 )
-_NEXT = "next version"
-_NEXT_EXTRAS = (
-    ("braket", _NEXT, "Amazon Braket, IonQ"),
-    ("mitigation", _NEXT, "error mitigation (GPL-3.0)"),
-)
+_NEXT_EXTRAS = (("mitigation", "next version", "error mitigation (GPL-3.0)"),)
+#: Backends that are opened with a device only, and the extra that they need.
+_EXTRA_OF = {"braket": "braket", "ibm": "ibm", "ionq": "braket"}
 
 
 def presets() -> None:
@@ -24,7 +23,7 @@ def presets() -> None:
 
 
 def backends() -> None:
-    """List the backends and what each one needs."""
+    """List the backends, what to type, and what is missing. Nobody is asked over the network."""
     from qt_hw.cli.table import print_table, simple_table
     from qt_hw.execution.registry import known_backends
 
@@ -34,8 +33,6 @@ def backends() -> None:
 
 def doctor() -> None:
     """Say what is installed, what is missing, and how to get it."""
-    import importlib.util
-
     import torch
 
     from qt_hw.cli.table import print_table, simple_table
@@ -44,7 +41,7 @@ def doctor() -> None:
     print_table(simple_table(("package", "version"), list(versions().items())))
     extras = [
         (name, "installed", what)
-        if importlib.util.find_spec(module) is not None
+        if _is_installed(module)
         else (name, "missing", f"{what}: pip install 'qt-hw[{name}]'")
         for name, module, what in _EXTRAS
     ]
@@ -70,16 +67,30 @@ def _by_state() -> dict[str, list[str]]:
     return found
 
 
-def _state_of(name: str) -> tuple[str, str]:
-    """Return whether the backend can be opened, and what it says about itself."""
-    from qt_hw.errors import PreflightError, QtHwError
-    from qt_hw.execution.registry import open_backend
+def _is_installed(module: str) -> bool:
+    import importlib.util
 
     try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # nor is the package that it would be in
+        return False
+
+
+def _state_of(name: str) -> tuple[str, str]:
+    """Return whether the backend can be opened, and what it says about itself."""
+    from qt_hw.errors import InputError, MissingExtra, QtHwError
+    from qt_hw.execution.registry import open_backend
+
+    modules = {extra: module for extra, module, _ in _EXTRAS}
+    extra = _EXTRA_OF.get(name)
+    if extra is not None and not _is_installed(modules[extra]):
+        return "missing", str(MissingExtra(f"the backend {name!r}", extra))
+    try:
         limits = open_backend(name).limits
-    except PreflightError as error:
-        # The reserved names refuse in this way; nothing that can be installed changes it.
-        return _NEXT, str(error)
+    except InputError as error:
+        return "ready", str(error)  # it needs a device, and says how to write one
+    except MissingExtra as error:
+        return "missing", str(error)
     except QtHwError as error:
         return "not ready", str(error)
     qubits = "any number of" if limits.max_qubits is None else f"up to {limits.max_qubits}"

@@ -11,8 +11,8 @@ import sys
 
 import typer
 
-from qt_hw.cli import export, info, run
-from qt_hw.errors import QtHwError, StorageError
+from qt_hw.cli import collect, estimate, export, info, jobs, run, status, submit
+from qt_hw.errors import Pending, QtHwError, StorageError
 
 __all__ = ["app", "main"]
 
@@ -27,6 +27,13 @@ app = typer.Typer(
 )
 app.command("run", rich_help_panel="Training")(run.run)
 app.command("export", rich_help_panel="Training")(export.export)
+app.command("estimate", rich_help_panel="Hardware")(estimate.estimate)
+app.command("submit", rich_help_panel="Hardware")(submit.submit)
+app.command("status", rich_help_panel="Hardware")(status.status)
+app.command("collect", rich_help_panel="Hardware")(collect.collect)
+app.command("cancel", rich_help_panel="Hardware")(jobs.cancel)
+app.command("retry", rich_help_panel="Hardware")(jobs.retry)
+app.command("cost", rich_help_panel="Hardware")(jobs.cost)
 app.command("presets", rich_help_panel="What there is")(info.presets)
 app.command("backends", rich_help_panel="What there is")(info.backends)
 app.command("doctor", rich_help_panel="What there is")(info.doctor)
@@ -43,7 +50,8 @@ def main() -> None:
         finally:
             sys.stdout.flush()  # what cannot be written shows here, not after the end
     except QtHwError as error:
-        print(f"error: {error}", file=sys.stderr)
+        kind = "pending" if isinstance(error, Pending) else "error"
+        print(f"{kind}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         _drop_output()

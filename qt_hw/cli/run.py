@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-import signal
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from qt_hw.cli.shared import (
+    Fault,
+    QueueSeconds,
+    Rehearse,
+    explained,
+    interruptible,
+    rehearsal_of,
+    say,
+)
+from qt_hw.cli.watching import Watcher
+
+if TYPE_CHECKING:
+    from qt_hw.training.config import RunConfig
+    from qt_hw.training.quote import Quote
 
 __all__ = ["run"]
 
@@ -33,12 +43,18 @@ def run(
         bool, typer.Option("--resume", help="Go on with the interrupted runs in DIR.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show the table only.")] = False,
+    rehearse: Rehearse = False,
+    queue_seconds: QueueSeconds = None,
+    fault: Fault = None,
 ) -> None:
     """Train a model with shots and without, and compare the two.
 
     DIR gets a run folder for each, noiseless and sampled, with the comparison and its figures
-    beside them.
+    beside them. A backend that costs money needs a cap (budget.max_usd or budget.max_qpu_seconds);
+    the training may be left at any point and gone on with: qt-hw collect DIR --continue.
     """
+    rehearsal = rehearsal_of(rehearse, queue_seconds, fault)
+
     from qt_hw.training.loading import load_config
 
     settings = load_config(config, changes or [])  # before the slow imports, for quick refusals
@@ -46,35 +62,41 @@ def run(
     from qt_hw.cli.table import comparison_table, print_table
     from qt_hw.training.compare import train_pair
     from qt_hw.training.folder import free_folder
+    from qt_hw.training.paid import Hardware
 
     folder = out or _default_folder(Path(config).stem, free_folder(Path(config).stem), resume)
-    try:
-        with _sigterm_as_exception():
-            comparison = train_pair(settings, out=folder, resume=resume, progress=not quiet)
-    except KeyboardInterrupt as stop:
-        again = _command(config, changes or [], folder)
-        print(f"\nstopped; go on with: {again}", file=sys.stderr)
-        raise typer.Exit(143 if isinstance(stop, _Terminated) else 130) from None
+    watcher = Watcher(live=False)
+    hardware = Hardware(
+        rehearsal=rehearsal,
+        go_on=f"go on with: qt-hw collect {folder} --continue",
+        say=watcher.say,
+        report=watcher.report,
+        quoted=_say_price,
+    )
+    again = _command(config, changes or [], folder, rehearse)
+    hint = "to go on, --resume with a higher --set budget.max_usd=… or budget.max_qpu_seconds=…"
+    with interruptible(f"stopped; go on with: {again}"), explained(hint):
+        comparison = train_pair(
+            settings, out=folder, resume=resume, progress=not quiet, hardware=hardware
+        )
     print_table(comparison_table(comparison.results()))
     print(f"figures and tables: {folder}")
 
 
-class _Terminated(KeyboardInterrupt):
-    """The process was asked to end."""
+def _say_price(config: RunConfig, quote: Quote) -> None:
+    """Say what a training on a device would cost, and how far the cap reaches."""
+    from qt_hw.cli.money import counted, price
 
-
-@contextlib.contextmanager
-def _sigterm_as_exception() -> Iterator[None]:
-    """Have SIGTERM end the work as Ctrl-C does."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    total = quote.total
+    say(
+        f"{config.backend.name}: {counted(quote.steps, 'step')}, "
+        f"{counted(total.circuits, 'circuit')}, {counted(total.jobs, 'job')}, at most "
+        f"{price(total)} ({total.source})"
+    )
+    budget = config.budget
+    for most, unit in ((budget.max_usd, "usd"), (budget.max_qpu_seconds, "qpu_seconds")):
+        if most is not None and (n := quote.affordable_steps(most, unit)) < quote.steps:
+            say(f"budget.max_{unit} = {most:,.2f} ends it after about {counted(n, 'step')}")
 
 
 def _default_folder(name: str, free: Path, resume: bool) -> Path:
@@ -91,6 +113,8 @@ def _belongs(folder: str, name: str) -> bool:
     return rest == "" or (rest.startswith("-") and rest[1:].isdigit())
 
 
-def _command(config: str, changes: list[str], folder: Path) -> str:
+def _command(config: str, changes: list[str], folder: Path, rehearse: bool) -> str:
     options = [part for change in changes for part in ("--set", change)]
+    if rehearse:
+        options.append("--rehearse")
     return shlex.join(["qt-hw", "run", config, *options, "--out", str(folder), "--resume"])

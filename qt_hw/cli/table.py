@@ -9,20 +9,38 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["comparison_table", "print_table", "simple_table"]
+__all__ = [
+    "comparison_table",
+    "evaluations_table",
+    "figures_table",
+    "print_table",
+    "simple_table",
+]
 
 Results = Mapping[str, Mapping[str, Any]]
 
 
 def comparison_table(results: Results) -> Table:
     """Return one column for each run, one line for each figure."""
+    rows = [(label, *(show(values) for values in results.values())) for label, show in _LINES]
+    return figures_table(list(results), rows)
+
+
+def figures_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Return one column for each name, one line for each figure, whose name comes first."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
-    for name in results:
+    for name in names:
         table.add_column(name, justify="right")
-    for label, show in _LINES:
-        table.add_row(label, *(show(values) for values in results.values()))
+    for row in rows:
+        table.add_row(*row)
     return table
+
+
+def evaluations_table(columns: Sequence[Mapping[str, Any]]) -> Table:
+    """Return runs and evaluations side by side; see ``qt_hw.hardware.table.columns``."""
+    rows = [(label, *(show(column) for column in columns)) for label, show in _EVALUATION_LINES]
+    return figures_table([str(column["name"]) for column in columns], rows)
 
 
 def simple_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -71,4 +89,33 @@ _LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
         lambda v: f"{v['circuits_per_gradient_native']:,} / {v['circuits_per_gradient_lowered']:,}",
     ),
     ("time", _seconds),
+)
+
+
+def _distance(values: Mapping[str, Any]) -> str:
+    distance, alone = values["total_variation"], values["total_variation_of_shots"]
+    if distance is None:
+        return "-"
+    return f"{distance:.3f}" + ("" if alone is None else f" ({alone:.3f})")
+
+
+def _cost(values: Mapping[str, Any]) -> str:
+    parts = []
+    if values["usd"]:
+        parts.append(f"{values['usd']:,.2f} USD")
+    if values["qpu_seconds"]:
+        parts.append(f"{values['qpu_seconds']:,.2f} QPU s")
+    return ", ".join(parts) or "-"
+
+
+_EVALUATION_LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+    ("backend", lambda v: str(v["backend"])),
+    ("shots", lambda v: f"{v['shots']:,}" if v["shots"] else "exact"),
+    ("test accuracy", lambda v: f"{v['test_accuracy']:.2%}"),
+    ("training accuracy", lambda v: f"{v['train_accuracy']:.2%}"),
+    ("test loss", lambda v: f"{v['test_loss']:.4f}"),
+    ("generalisation gap (test - training loss)", lambda v: f"{v['generalisation_gap']:.4f}"),
+    ("total variation distance (of shots alone)", _distance),
+    ("cost of the jobs", _cost),
+    ("cost as known from", lambda v: v["cost_source"] or "-"),
 )

@@ -101,7 +101,8 @@ class Dispatcher:
         """Record what ``batch`` needs; the same batch of the same step is the same request.
 
         Raises:
-            InputError: See ``check_batch``; or the request was planned for another backend.
+            InputError: See ``check_batch`` and ``circuit_bytes``; or the circuits cannot be stored
+                without a loss, or the request was planned for another backend.
             PreflightError: A limit is exceeded.
             StorageError: It cannot be recorded.
         """
@@ -121,6 +122,8 @@ class Dispatcher:
             calibration=calibration,
         )
         self.store.save_batch(id, batch)
+        if payload(self._collector.batch(id)) != content:
+            raise InputError("the circuits change when they are stored; decompose their gates")
         self.journal.plan(request, [self._new_job(request, job, attempt=0) for job in planned])
         found = self.journal.request(id)
         assert found is not None
@@ -134,9 +137,7 @@ class Dispatcher:
             )
         return request
 
-    def _new_job(
-        self, request: RequestRow, job: PlannedJob, *, attempt: int
-    ) -> dict[str, object]:
+    def _new_job(self, request: RequestRow, job: PlannedJob, *, attempt: int) -> dict[str, object]:
         content = payload(job.batch)
         place = (self.run, request.step, job.part, job.repetition)
         return new_job(

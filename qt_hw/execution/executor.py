@@ -89,12 +89,12 @@ class JournalledExecutor(Executor):
 
     def run(self, batch: Batch, step: int) -> Counts:
         request = self.dispatcher.plan(batch, step, f"step {step}", self._calibration)
+        counts = self.dispatcher.counts(request)
+        if counts is not None:
+            return counts
         if self.dispatcher.failed(request):
-            self.dispatcher.update(request)
+            self.dispatcher.poll(request)  # what else has ended is worth having
         else:
-            counts = self.dispatcher.counts(request)
-            if counts is not None:
-                return counts
             self._get(request)
         counts = self.dispatcher.counts(request)
         if counts is not None:

@@ -121,8 +121,9 @@ def submit(
                     raise InputError(
                         f"{before.label} asks for the same and is under way: collect it first"
                     )
+                kept = None if rehearsal is None else {**(before.rehearsal or {}), **rehearsal}
                 evaluation = replace(
-                    before, max_usd=max_usd, max_qpu_seconds=max_qpu_seconds, rehearsal=rehearsal
+                    before, max_usd=max_usd, max_qpu_seconds=max_qpu_seconds, rehearsal=kept
                 )
                 save(home, evaluation)
                 jobs = send(dispatcher, home, evaluation, run)
@@ -172,9 +173,7 @@ def base_batch(
     return Batch(items=tuple(items))
 
 
-def send(
-    dispatcher: Dispatcher, home: Home, evaluation: Evaluation, run: Run
-) -> list[JobRow]:
+def send(dispatcher: Dispatcher, home: Home, evaluation: Evaluation, run: Run) -> list[JobRow]:
     """Submit what is not on its way yet; a request that was refused as a whole is over.
 
     Raises:
@@ -253,6 +252,4 @@ def _news(
 
 def _check_cap(wanted: Evaluation) -> None:
     if wanted.max_usd is None and wanted.max_qpu_seconds is None:
-        raise BudgetExceeded(
-            [f"{wanted.backend} costs money: set --max-usd or --max-qpu-seconds"]
-        )
+        raise BudgetExceeded([f"{wanted.backend} costs money: set --max-usd or --max-qpu-seconds"])

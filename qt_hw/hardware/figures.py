@@ -52,7 +52,7 @@ def accuracy_bars(columns: Sequence[Mapping[str, Any]]) -> Figure:
     samples = np.array([column["test_samples"] for column in columns])
     errors = np.sqrt(values * (100.0 - values) / samples)
     colours = [_colour(column) for column in columns]
-    place = np.arange(len(columns))
+    place = [float(i) for i in range(len(columns))]
     axes.barh(place, values, xerr=errors, color=colours, height=0.62, ecolor="black")
     for at, value, error in zip(place, values, errors, strict=True):
         axes.text(min(value + error + 1.0, 101.0), at, f"{value:.1f} %", va="center", fontsize=9)

@@ -27,7 +27,11 @@ def total_variation(p: Array, q: Array) -> float:
 
 def joined(vectors: Sequence[Array]) -> Array:
     """Return the vector of a product from those of its factors, the first most significant."""
-    return reduce(lambda a, b: np.outer(a, b).ravel(), vectors)
+    return reduce(_outer, vectors)
+
+
+def _outer(a: Array, b: Array) -> Array:
+    return np.asarray(np.outer(a, b).ravel(), dtype=np.float64)
 
 
 def distance_of_shots(ideal: Sequence[Array], shots: int) -> float:

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from qt_hw.errors import ConfigError, UnknownName, nearest
 from qt_hw.training.config import RunConfig
 
-__all__ = ["config_from_dict", "known_presets", "load_config", "to_toml"]
+__all__ = ["config_from_dict", "known_presets", "load_config", "parse_value", "to_toml"]
 
 
 def known_presets() -> dict[str, str]:
@@ -153,11 +153,15 @@ def _apply(tables: dict[str, Any], override: str) -> None:
     if not text.strip():
         table.pop(path[-1], None)
     else:
-        table[path[-1]] = _value(text)
+        table[path[-1]] = parse_value(text)
 
 
-def _value(text: str) -> Any:
-    """Return a TOML value; what TOML cannot read is a string."""
+def parse_value(text: str) -> Any:
+    """Return a value written as in TOML; what TOML cannot read is a string.
+
+    >>> parse_value("3"), parse_value("true"), parse_value("XY4")
+    (3, True, 'XY4')
+    """
     try:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:

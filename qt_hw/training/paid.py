@@ -144,6 +144,8 @@ def open_executor(config: RunConfig, folder: Path, hardware: Hardware) -> Iterat
             yield LocalExecutor(backend)
             return
     _check_kind(folder, rehearsal)
+    if rehearsal is not None:
+        rehearsal = {**(rehearsed(folder) or {}), **rehearsal}
     hint = "wait for it, or choose another --out"
     with open_dispatcher(
         config, folder, rehearsal=rehearsal, backend=backend, say=hardware.say, hint=hint

@@ -42,21 +42,16 @@ class _Cloud(BackendContract):
     seeded: ClassVar[bool] = False
     idempotent: ClassVar[bool] = True
     options: ClassVar[dict[str, Any]] = {}
-    device: ClassVar[str] = "forte-1"
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def _cloud(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-        arn = open_device(cls.device, {}).arn
-        with (
-            Standin(tmp_path_factory.mktemp("cloud"), device=arn) as standin,
-            redirected(standin.url, arn),
-        ):
+        with Standin(tmp_path_factory.mktemp("cloud")) as standin, redirected(standin.url):
             yield
 
     @classmethod
     def make_backend(cls) -> Backend:
-        return open_device(cls.device, cls.options)
+        return open_device("forte-1", cls.options)
 
 
 class TestForte(_Cloud):
@@ -72,11 +67,6 @@ class TestForteVerbatim(_Cloud):
     """Native gates."""
 
     options: ClassVar[dict[str, Any]] = {"verbatim": True}
-
-
-class TestGarnet(_Cloud):
-    device: ClassVar[str] = GARNET
-    n_rows: ClassVar[int] = 12
 
 
 @pytest.fixture(scope="module")
@@ -593,6 +583,19 @@ def test_a_device_without_our_gates_is_refused(
     monkeypatch.setitem(action, "supportedOperations", ["cz", "rz"])
     with pytest.raises(PreflightError, match="gates cnot, ry"):
         _ = open_device("forte-1", {}).limits
+
+
+def test_options_that_the_device_no_longer_offers_are_refused(
+    standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(standin.caps["paradigm"], "nativeGateSet", ["GPI", "GPI2", "MS"])
+    monkeypatch.setitem(standin.caps["provider"], "errorMitigation", None)
+    for option in ("verbatim", "debias"):
+        backend = open_device("forte-1", {option: True})
+        (reason,) = backend.preflight()
+        assert f"leave out {option}=True" in reason
+        with pytest.raises(PreflightError, match=option):
+            backend.estimate(batch(backend, 1))
 
 
 def test_a_gate_that_cannot_be_sent_is_refused(backend: BraketDevice) -> None:

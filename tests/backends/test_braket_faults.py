@@ -315,6 +315,17 @@ def test_too_many_questions(backend: BraketDevice, standin: Standin) -> None:
     fails(TransientError, lambda: backend.find("qthw-1"), "Throttling")
 
 
+def test_a_cancellation_that_is_refused(backend: BraketDevice, standin: Standin) -> None:
+    standin.add_fault("stuck")
+    job = backend.submit(batch(backend), "qthw-1")
+    refusal = answer(403, "AccessDeniedException")
+    standin.faults.append(Fault(method="PUT", path="cancel", **refusal))
+    fails(PermanentError, job.cancel, "cancelling the task")
+    assert job.status() is JobStatus.QUEUED
+    job.cancel()
+    assert job.status() is JobStatus.CANCELLED
+
+
 # Jobs and results
 
 
@@ -443,12 +454,13 @@ def test_rounded_probabilities_still_add_up_to_the_shots() -> None:
 
 
 def test_largest_remainders_settle_what_rounding_leaves() -> None:
-    law = {f"{index:05b}": 1 / 32 for index in range(32)}
-    few = {**law, "00000": 1 / 32 + 0.04 / 3200, "00001": 1 / 32 - 0.04 / 3200}
-    counts = counts_of(
-        [single(measurementProbabilities=few, measuredQubits=[*range(5)])], ((1, 5),), 3200
-    )
-    assert counts.arrays[0].tolist() == [[100] * 32]
+    # 25 outcomes of 100.04 shots and 7 of 100 make 3201; rounded, they make 3200.
+    shots = [100.04] * 25 + [100.0] * 7
+    law = {f"{index:05b}": value / 3201 for index, value in enumerate(shots)}
+    result = single(measurementProbabilities=law, measuredQubits=[*range(5)])
+    (row,) = counts_of([result], ((1, 5),), 3201).arrays[0]
+    assert sorted(row.tolist()) == [100] * 31 + [101]
+    assert row.dtype == np.int64
 
 
 def test_mitigated_probabilities_stay_as_they_are() -> None:

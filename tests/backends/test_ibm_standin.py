@@ -83,7 +83,7 @@ def submit(mode: Any, *, shots: int = 500, tag: str = "qthw-1", values: Array = 
     return sampler.run([(circuit(), values)])
 
 
-def wait(job: Any, seconds: float = 20.0) -> str:
+def wait(job: Any, seconds: float = 60.0) -> str:
     end = time.monotonic() + seconds
     while (status := job.status()) not in ("DONE", "ERROR", "CANCELLED"):
         assert time.monotonic() < end, status
@@ -110,6 +110,14 @@ def test_counts_follow_the_exact_law(standin: Standin) -> None:
     result = job.result()
     assert result[0].data.meas.shape == (3,)
     five_sigma(counts(result), law(ANGLES))
+
+
+def test_a_circuit_without_angles(standin: Standin) -> None:
+    sampler = Sampler(mode=QiskitRuntimeService().backend("ibm_manila"))
+    job = sampler.run([(circuit().assign_parameters([0.0, 0.0, 0.0]),)], shots=10)
+    assert wait(job) == "DONE"
+    # Two SX are an X: qubits 3, 4 and 2 are flipped, then 4 and 2 again.
+    assert job.result()[0].data.meas.get_counts() == {"001": 10}
 
 
 def test_twirled_and_decoupled_jobs_keep_the_law(standin: Standin) -> None:
@@ -155,10 +163,13 @@ def test_older_sampler(standin: Standin) -> None:
         # The vendor deprecates the class itself since 0.50.
         warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*SamplerV2.*")
         sampler = SamplerV2(mode=device)
-        job = sampler.run([(circuit(), ANGLES)], shots=2000)
+        fixed = circuit().assign_parameters(ANGLES[0])
+        job = sampler.run([(circuit(), ANGLES), (fixed,)], shots=2000)
     assert wait(job) == "DONE", job.error_message()
     five_sigma(counts(job.result()), law(ANGLES))
-    assert job.usage() == pytest.approx(qpu_seconds(6000))
+    alone = job.result()[1].data.meas
+    assert (alone.shape, alone.num_shots) == ((), 2000)
+    assert job.usage() == pytest.approx(qpu_seconds(8000))
 
 
 def test_devices_are_the_snapshots(standin: Standin) -> None:

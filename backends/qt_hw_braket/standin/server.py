@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -19,23 +19,15 @@ from qt_hw_braket.standin.faults import OF_RESULTS, OF_TASKS, FaultBook, NamedFa
 from qt_hw_braket.standin.refusal import Refusal
 from qt_hw_braket.standin.results import Files, result_files
 from qt_hw_braket.standin.tasks import ENDED, Task, Tasks, present
+from qt_hw_braket.standin.views import passes, summary, view
 
 __all__ = ["Standin"]
 
-_KINDS = {True: "braket.ir.openqasm.program_set", False: "braket.ir.openqasm.program"}
 _ACCOUNT = (
     '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
     "<GetCallerIdentityResult><Account>000000000000</Account></GetCallerIdentityResult>"
     "</GetCallerIdentityResponse>"
 )
-_COMPARE: dict[str, Callable[[str, list[str]], bool]] = {
-    "EQUAL": lambda value, wanted: value in wanted,
-    "LT": lambda value, wanted: value < wanted[0],
-    "LTE": lambda value, wanted: value <= wanted[0],
-    "GT": lambda value, wanted: value > wanted[0],
-    "GTE": lambda value, wanted: value >= wanted[0],
-    "BETWEEN": lambda value, wanted: wanted[0] <= value <= wanted[1],
-}
 
 
 class Standin(Loopback):
@@ -108,7 +100,7 @@ class Standin(Loopback):
         with self._mutex:
             now = present()
             return [
-                {**self._view(task, now), "usd": float(task.usd(now)), "token": task.token}
+                {**summary(task, now), "usd": float(task.usd(now)), "token": task.token}
                 for task in self._tasks
             ]
 
@@ -155,34 +147,27 @@ class Standin(Loopback):
             case "POST", "quantum-task":
                 return _json({"quantumTaskArn": self._create(body).arn}, status=201)
             case "GET", "quantum-task":
-                return _json(self._view(self._tasks.get(key), present()))
+                return _json(view(self._tasks.get(key), self._tasks, present()))
             case "PUT", "quantum-task":
                 return _json(self._cancel(self._tasks.get(key.removesuffix("/cancel"))))
             case "POST", "quantum-tasks":
                 return _json(self._search(body))
             case "GET", "device":
                 return _json(self._describe(key))
-            case "POST", "devices":
-                return _json({"devices": [self._summary()]})
         raise Refusal.unknown(f"{request.method} {request.path}")
 
     # Operations
-
-    def _summary(self) -> dict[str, Any]:
-        return {
-            "deviceArn": self._device,
-            "deviceName": self._device.rpartition("/")[2],
-            "providerName": "IonQ",
-            "deviceType": "QPU",
-            "deviceStatus": self.device_status,
-        }
 
     def _describe(self, arn: str) -> dict[str, Any]:
         if arn != self._device:
             raise Refusal.unknown(f"device {arn}")
         queue = {"queue": "QUANTUM_TASKS_QUEUE", "queueSize": "0", "queuePriority": "Normal"}
         return {
-            **self._summary(),
+            "deviceArn": arn,
+            "deviceName": arn.rpartition("/")[2],
+            "providerName": "IonQ",
+            "deviceType": "QPU",
+            "deviceStatus": self.device_status,
             "deviceCapabilities": json.dumps(self.caps),
             "deviceQueueInfo": [queue],
         }
@@ -211,45 +196,13 @@ class Standin(Loopback):
         self._tasks.save(task)
         return {"quantumTaskArn": task.arn, "cancellationStatus": "CANCELLED"}
 
-    def _view(self, task: Task, now: datetime) -> dict[str, Any]:
-        status, request = task.status(now), task.request
-        view = {
-            "quantumTaskArn": task.arn,
-            "status": status,
-            "deviceArn": request["deviceArn"],
-            "shots": request["shots"],
-            "outputS3Bucket": request["outputS3Bucket"],
-            "outputS3Directory": task.folder,
-            "createdAt": task.created.replace("+00:00", "Z"),
-            "tags": request.get("tags", {}),
-            "deviceParameters": request.get("deviceParameters", "{}"),
-            "actionMetadata": {"actionType": _KINDS[task.is_set]},
-            "queueInfo": self._queue_info(task, now),
-        }
-        if status in ENDED:
-            ended = task.cancelled or task.ends_at().isoformat(timespec="microseconds")
-            view["endedAt"] = ended.replace("+00:00", "Z")
-        if status == "COMPLETED":
-            view["numSuccessfulShots"] = task.successful_shots
-        if status == "FAILED":
-            view["failureReason"] = "the device failed to run the task (injected)"
-        return view
-
-    def _queue_info(self, task: Task, now: datetime) -> dict[str, str]:
-        info = {"queue": "QUANTUM_TASKS_QUEUE", "queuePriority": "Normal"}
-        if task.status(now) != "QUEUED":
-            return {**info, "position": "None", "message": "the task has left the queue"}
-        before = [t for t in self._tasks if t.created <= task.created]
-        position = sum(t.status(now) == "QUEUED" for t in before)
-        return {**info, "position": str(position)}
-
     def _search(self, body: dict[str, Any]) -> dict[str, Any]:
         now, found = present(), []
         for task in reversed([*self._tasks]):  # the newest first
             age = (now - datetime.fromisoformat(task.created)).total_seconds()
-            view = self._view(task, now)
-            if age >= self.search_lag and all(_passes(view, rule) for rule in body["filters"]):
-                found.append({key: view[key] for key in view if key not in _ONLY_IN_FULL})
+            entry = summary(task, now)
+            if age >= self.search_lag and all(passes(entry, rule) for rule in body["filters"]):
+                found.append(entry)
         start, size = int(body.get("nextToken") or 0), int(body.get("maxResults", 10))
         page: dict[str, Any] = {"quantumTasks": found[start : start + size]}
         if start + size < len(found):
@@ -293,23 +246,8 @@ class Standin(Loopback):
         return files
 
 
-_ONLY_IN_FULL = (
-    "deviceParameters",
-    "actionMetadata",
-    "queueInfo",
-    "failureReason",
-    "numSuccessfulShots",
-)
-
-
 def _json(value: dict[str, Any], *, status: int = 200, headers: Any = None) -> Reply:
     return Reply(status=status, body=json.dumps(value).encode(), headers=headers or {})
-
-
-def _passes(view: dict[str, Any], rule: dict[str, Any]) -> bool:
-    if rule["name"] not in ("quantumTaskArn", "deviceArn", "status", "createdAt"):
-        raise Refusal.invalid(f"unknown filter {rule['name']}")
-    return _COMPARE[rule["operator"]](view[rule["name"]], rule["values"])
 
 
 def _damaged(content: dict[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def run(params: dict[str, Any], simulator: Simulator, seed: Callable[[int], int]
     from ibm_quantum_schemas.executor import version_2_0 as schema
 
     request = schema.ParamsModel(**params)
-    program = request.quantum_program
+    program, posted = request.quantum_program, params["quantum_program"]["items"]
     start = datetime.datetime.now(datetime.UTC)
     items = []
     for index, (circuit, item) in enumerate(
@@ -55,7 +55,7 @@ def run(params: dict[str, Any], simulator: Simulator, seed: Callable[[int], int]
     span = schema.ChunkSpan(
         start=start,
         stop=datetime.datetime.now(datetime.UTC),
-        parts=[_part(schema, index, item) for index, item in enumerate(params_items(params))],
+        parts=[_part(schema, index, item) for index, item in enumerate(posted)],
     )
     result = schema.QuantumProgramResultModel(
         data=items,
@@ -65,12 +65,6 @@ def run(params: dict[str, Any], simulator: Simulator, seed: Callable[[int], int]
     )
     text: str = result.model_dump_json()
     return text
-
-
-def params_items(params: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the items of a request."""
-    items: list[dict[str, Any]] = params["quantum_program"]["items"]
-    return items
 
 
 def _part(schema: Any, index: int, item: dict[str, Any]) -> Any:

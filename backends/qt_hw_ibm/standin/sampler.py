@@ -25,8 +25,6 @@ def _decoded(params: dict[str, Any]) -> list[tuple[Any, np.ndarray[Any, Any], in
     pubs = []
     for circuit, *rest in request["pubs"]:
         values = np.asarray(rest[0] if rest else [], dtype=float)
-        if circuit.num_parameters == 0:
-            values = values.reshape(0) if values.size == 0 else values
         pubs.append((circuit, values, (rest[1] if len(rest) > 1 else None) or default))
     return pubs
 

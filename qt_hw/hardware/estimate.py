@@ -1,0 +1,119 @@
+"""What hardware would cost, before anything is sent: one evaluation, or a whole training."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from qt_hw.errors import InputError
+from qt_hw.execution.backend import Backend, Cost
+from qt_hw.execution.budget import Cap, Totals, refusals
+from qt_hw.execution.dispatch import estimate
+from qt_hw.execution.rehearsal import rehearse
+from qt_hw.hardware.evaluate import base_batch, order
+from qt_hw.training.build import make_ansatz, make_backend
+from qt_hw.training.config import RunConfig
+from qt_hw.training.quote import Quote, quote_training
+from qt_hw.training.run import Run
+
+__all__ = ["Verdict", "estimate_evaluation", "estimate_training", "verdict"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether something fits under its caps.
+
+    Attributes:
+        fits: Whether it does.
+        capped: Whether there is a cap, or none is needed.
+        text: The same for a user, in one line.
+    """
+
+    fits: bool
+    capped: bool = True
+    text: str
+
+
+def estimate_evaluation(
+    run: Run | str | Path,
+    backend: str | Backend,
+    *,
+    shots: int,
+    options: Mapping[str, Any] | None = None,
+    account: Mapping[str, Any] | None = None,
+    mitigation: str = "none",
+    rehearsal: Mapping[str, Any] | None = None,
+) -> Cost:
+    """Return what ``submit`` with the same arguments would cost.
+
+    Raises:
+        InputError: Something is wrong with the arguments.
+        StorageError: The run is not finished.
+        PreflightError: The device cannot run it; with every reason.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    name = backend.name if isinstance(backend, Backend) else backend
+    wanted = order(
+        run,
+        name,
+        shots=shots,
+        options=options or {},
+        account=account or {},
+        mitigation=mitigation,
+    )
+    config = wanted.config(run.config)
+    with _opened(config, backend, rehearsal) as device:
+        batch = base_batch(
+            make_ansatz(config.ansatz), device.prepare, run.arrays()["angles"], shots
+        )
+        return estimate(device, batch)
+
+
+def estimate_training(
+    config: RunConfig,
+    *,
+    backend: Backend | None = None,
+    target: nn.Module | None = None,
+    rehearsal: Mapping[str, Any] | None = None,
+) -> Quote:
+    """Return what the training of ``config`` with shots would cost.
+
+    Raises:
+        InputError: The configuration does not fit together.
+        PreflightError: The device cannot run it; with every reason.
+    """
+    with _opened(config, backend, rehearsal) as device:
+        return quote_training(config, device, target)
+
+
+def verdict(cost: Cost, cap: Cap) -> Verdict:
+    """Return whether ``cost`` fits under ``cap``, with nothing spent so far."""
+    if cost.usd_high == 0.0 and cost.qpu_seconds_high == 0.0:
+        return Verdict(fits=True, text="it costs nothing")
+    if cap == Cap():
+        return Verdict(fits=False, capped=False, text="there is no cap: nothing would be sent")
+    if reasons := refusals(cost, Totals(), cap):
+        return Verdict(fits=False, text="; ".join(reasons))
+    caps = {"max_usd": cap.max_usd, "max_qpu_seconds": cap.max_qpu_seconds}
+    listed = ", ".join(f"{k} = {v:,.2f}" for k, v in caps.items() if v is not None)
+    return Verdict(fits=True, text=f"it fits under {listed}")
+
+
+@contextlib.contextmanager
+def _opened(
+    config: RunConfig, backend: str | Backend | None, rehearsal: Mapping[str, Any] | None
+) -> Iterator[Backend]:
+    """Yield the backend; in a rehearsal with a stand-in that nothing remains of."""
+    with contextlib.ExitStack() as stack:
+        if rehearsal is not None:
+            if isinstance(backend, Backend):
+                raise InputError("a rehearsal needs the backend's name, not an object")
+            state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qt-hw-")))
+            stack.enter_context(rehearse(config.backend.name, state, **rehearsal))
+        yield backend if isinstance(backend, Backend) else make_backend(config)
