@@ -16,7 +16,15 @@ try:
 except ImportError:  # no advisory locks on this system
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["append_line", "locked", "read_json", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "append_line",
+    "locked",
+    "read_json",
+    "taking_turns",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -101,6 +109,24 @@ def locked(folder: Path, hint: str = "wait for it, or choose another --out") -> 
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise StorageError(f"another process is writing to {folder}; {hint}") from None
+        yield
+
+
+@contextlib.contextmanager
+def taking_turns(folder: Path) -> Iterator[None]:
+    """Wait for other processes that are in such a block for ``folder``: for short writes.
+
+    Raises:
+        StorageError: The folder cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / ".turn", "wb")  # noqa: SIM115 - closed below, after the yield
+    except OSError as error:
+        raise StorageError(f"cannot write to {folder}: {error.strerror or error}") from None
+    with file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

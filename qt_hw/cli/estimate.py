@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qt_hw.execution.backend import Cost
-    from qt_hw.execution.budget import Cap
+    from qt_hw.execution.budget import Cap, Totals
     from qt_hw.training.config import RunConfig
 
 __all__ = ["estimate"]
@@ -88,7 +88,7 @@ def _of_run(
     if backend is None or shots is None:
         raise InputError(f"{folder} is a run: give --backend and --shots of the evaluation")
     from qt_hw.execution.budget import Cap
-    from qt_hw.hardware.estimate import estimate_evaluation
+    from qt_hw.hardware.estimate import estimate_evaluation, spent_in
     from qt_hw.hardware.home import chosen_run
 
     run = chosen_run(folder, which and which.value)
@@ -96,7 +96,8 @@ def _of_run(
         run, backend, shots=shots, options=options, account=account, rehearsal=rehearsal
     )
     print(f"one evaluation of {run.folder} on {backend}")
-    _print({"evaluation": cost}, Cap(**caps), "--max-usd or --max-qpu-seconds")
+    spent = spent_in(run.folder, rehearsed=rehearsal is not None)
+    _print({"evaluation": cost}, Cap(**caps), "--max-usd or --max-qpu-seconds", spent)
 
 
 def _of_training(config: RunConfig, rehearsal: Mapping[str, Any] | None) -> None:
@@ -116,7 +117,7 @@ def _of_training(config: RunConfig, rehearsal: Mapping[str, Any] | None) -> None
             print(f"{name} = {most:,.2f} is reached after {n:,} of {quote.steps:,} steps")
 
 
-def _print(columns: Mapping[str, Cost], cap: Cap, caps: str) -> None:
+def _print(columns: Mapping[str, Cost], cap: Cap, caps: str, spent: Totals | None = None) -> None:
     from qt_hw.cli.money import price
     from qt_hw.cli.table import figures_table, print_table
     from qt_hw.hardware.estimate import verdict
@@ -131,7 +132,7 @@ def _print(columns: Mapping[str, Cost], cap: Cap, caps: str) -> None:
     print_table(figures_table(list(columns), rows))
     if costs[-1].source:
         print(costs[-1].source)
-    judged = verdict(costs[-1], cap)
+    judged = verdict(costs[-1], cap, spent)
     print(f"{judged.text}{'' if judged.capped else f'; set {caps}'}")
 
 

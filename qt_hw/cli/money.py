@@ -43,7 +43,7 @@ def charged(usd: float | None, qpu_seconds: float | None) -> str:
     if usd is not None:
         parts.append(f"{usd:,.2f} USD")
     if qpu_seconds is not None and (qpu_seconds > 0.0 or usd is None):
-        parts.append(f"{qpu_seconds:,.2f} QPU seconds")
+        parts.append(f"{qpu_seconds:,.2f} QPU s")
     return ", ".join(parts)
 
 

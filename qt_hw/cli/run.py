@@ -61,21 +61,26 @@ def run(
 
     from qt_hw.cli.table import comparison_table, print_table
     from qt_hw.training.compare import train_pair
+    from qt_hw.training.config import BudgetConfig
     from qt_hw.training.folder import free_folder
     from qt_hw.training.paid import Hardware
 
     folder = out or _default_folder(Path(config).stem, free_folder(Path(config).stem), resume)
+    go_on = shlex.join(["qt-hw", "collect", str(folder), "--continue"])
     watcher = Watcher(live=False)
     hardware = Hardware(
         rehearsal=rehearsal,
-        go_on=f"go on with: qt-hw collect {folder} --continue",
+        go_on=f"go on with: {go_on}",
         say=watcher.say,
         report=watcher.report,
         quoted=_say_price,
     )
     again = _command(config, changes or [], folder, rehearse)
     hint = "to go on, --resume with a higher --set budget.max_usd=… or budget.max_qpu_seconds=…"
-    with interruptible(f"stopped; go on with: {again}"), explained(hint):
+    messages = [f"stopped; go on with: {again}"]
+    if settings.budget != BudgetConfig():
+        messages.insert(0, f"jobs that were sent go on; without waiting: {go_on}")
+    with interruptible(*messages), explained(hint):
         comparison = train_pair(
             settings, out=folder, resume=resume, progress=not quiet, hardware=hardware
         )

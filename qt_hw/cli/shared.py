@@ -155,13 +155,13 @@ def explained(hint: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def interruptible(message: str) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM end the command with ``message``."""
+def interruptible(*messages: str) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM end the command with ``messages``, each in a line of its own."""
     try:
         with sigterm_as_exception():
             yield
     except KeyboardInterrupt as stop:
-        print(f"\n{message}", file=sys.stderr)
+        print("", *messages, sep="\n", file=sys.stderr)
         raise typer.Exit(143 if isinstance(stop, _Terminated) else 130) from None
 
 

@@ -128,7 +128,7 @@ def _listed(standing: Standing) -> list[JobLine]:
 def _table(standing: Standing, everything: bool) -> Table:
     from qt_hw.cli.table import simple_table
 
-    headers = ("for", "backend", "state", "queue", "shots", "price", "when", "job")
+    headers = ("for", "backend", "state", "shots", "price", "when", "job", "queue")
     lines = list(standing.lines) if everything else _listed(standing)
     return simple_table(headers, [_cells(line) for line in lines])
 
@@ -149,11 +149,11 @@ def _cells(line: JobLine) -> tuple[str, ...]:
         f"{line.request.label}{attempt}",
         line.request.backend,
         line.state,
-        line.place,
         f"{row.shots:,}",
         known or estimate,
         _when(row),
-        short_id(row.id) or f"{row.token} (not sent)",
+        short_id(row.id) or row.token,
+        line.place,
     )
 
 

@@ -117,11 +117,13 @@ def _fetch(job: Job, batch: Batch) -> tuple[str, Counts | None, str]:
     try:
         counts = job.result()
     except JobFailed as failure:
-        partial = failure.partial
-        if partial is not None:
-            check_counts(partial, batch, complete=False)
-            if not any(array.any() for array in partial.arrays):
-                partial = None
-        return ("cancelled" if failure.cancelled else "failed"), partial, str(failure)
+        partial, state = failure.partial, "cancelled" if failure.cancelled else "failed"
+        if partial is None:
+            return state, None, str(failure)
+        check_counts(partial, batch, complete=False)
+        rows = [array.any(axis=1) for array in partial.arrays]
+        if all(row.all() for row in rows):
+            return "done", partial, f"{failure}; but everything came back"
+        return state, partial if any(row.any() for row in rows) else None, str(failure)
     check_counts(counts, batch, complete=True)
     return "done", counts, ""

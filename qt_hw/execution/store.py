@@ -25,7 +25,7 @@ from qt_hw.circuits.ansatz import Ansatz
 from qt_hw.errors import StorageError
 from qt_hw.execution.backend import Backend, Batch, Counts, Item, Prepared
 from qt_hw.execution.canonical import circuit_bytes, digest
-from qt_hw.storage import read_json, write_bytes, write_json
+from qt_hw.storage import read_json, taking_turns, write_bytes, write_json
 
 __all__ = ["Store"]
 
@@ -65,7 +65,8 @@ class Store:
         shots = np.array([value or 0 for value in counts.shots], dtype=np.int64)
         data = _npz({**arrays, "shots": shots})
         name = f"counts-{key}.npz"
-        write_bytes(self.folder / name, data)
+        with taking_turns(self.folder):
+            write_bytes(self.folder / name, data)
         return name, hashlib.sha256(data).hexdigest()
 
     def load_counts(self, name: str, sha256: str) -> Counts:
@@ -107,7 +108,9 @@ class Store:
             for i, item in enumerate(batch.items)
         }
         texts = {"circuits": _bytes(_qpy(list(circuits.values()))), "head": _bytes(head.encode())}
-        write_bytes(self._batch_path(request), _npz({**arrays, **texts}))
+        data = _npz({**arrays, **texts})
+        with taking_turns(self.folder):
+            write_bytes(self._batch_path(request), data)
 
     def load_batch(self, request: str) -> Batch:
         """Return the batch of a request.
@@ -147,7 +150,10 @@ class Store:
         name = digest(scope, backend.name, *parts)
         path = self.folder / f"prepared-{name[:40]}.json"
         if not path.exists():
-            self._save_prepared(path, backend.prepare(ansatz))
+            prepared = backend.prepare(ansatz)
+            with taking_turns(self.folder):
+                if not path.exists():
+                    self._save_prepared(path, prepared)
         return self._load_prepared(path)
 
     def _save_prepared(self, path: Path, prepared: Prepared) -> None:
@@ -160,8 +166,7 @@ class Store:
             "b": prepared.b,
             "terms": prepared.form.terms,
         }
-        # The last file names the others by their content: a crash, or another process that
-        # prepares another circuit meanwhile, cannot mix two circuits.
+        # The last file names the others by their content: no crash can mix two circuits.
         properties = json.dumps(dict(prepared.properties), default=str)
         head = {
             "name": prepared.name,

@@ -168,7 +168,11 @@ class _Collector:
             counts = dispatcher.counts(request)
             jobs = dispatcher.journal.jobs(request.id)
             if counts is not None:
-                finish(bench, home, evaluation, counts, jobs, dispatcher.backend.describe())
+                device = {
+                    **dispatcher.backend.describe(),
+                    "calibration_date": request.calibration or None,
+                }
+                finish(bench, home, evaluation, counts, jobs, device)
                 return "finished", f"{evaluation.label} is finished", None
             return self._unfinished(evaluation, request, jobs, problem)
 

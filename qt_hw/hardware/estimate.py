@@ -15,14 +15,16 @@ from qt_hw.errors import InputError
 from qt_hw.execution.backend import Backend, Cost
 from qt_hw.execution.budget import Cap, Totals, refusals
 from qt_hw.execution.dispatch import estimate
-from qt_hw.execution.rehearsal import rehearse
+from qt_hw.execution.journal import Journal
 from qt_hw.hardware.evaluate import base_batch, order
+from qt_hw.hardware.home import Home
 from qt_hw.training.build import make_ansatz, make_backend
 from qt_hw.training.config import RunConfig
+from qt_hw.training.paid import open_stand_in
 from qt_hw.training.quote import Quote, quote_training
 from qt_hw.training.run import Run
 
-__all__ = ["Verdict", "estimate_evaluation", "estimate_training", "verdict"]
+__all__ = ["Verdict", "estimate_evaluation", "estimate_training", "spent_in", "verdict"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +94,22 @@ def estimate_training(
         return quote_training(config, device, target)
 
 
-def verdict(cost: Cost, cap: Cap) -> Verdict:
-    """Return whether ``cost`` fits under ``cap``, with nothing spent so far."""
+def spent_in(run: Path, *, rehearsed: bool = False) -> Totals:
+    """Return what the jobs of one run have cost so far, and what open ones may cost."""
+    home = Home(run=run, rehearsed=rehearsed)
+    if not home.journal.exists():
+        return Totals()
+    with Journal(home.journal) as journal:
+        return journal.totals()
+
+
+def verdict(cost: Cost, cap: Cap, totals: Totals | None = None) -> Verdict:
+    """Return whether ``cost`` fits under ``cap`` beside what ``totals`` say is spent."""
     if cost.usd_high == 0.0 and cost.qpu_seconds_high == 0.0:
         return Verdict(fits=True, text="it costs nothing")
     if cap == Cap():
         return Verdict(fits=False, capped=False, text="there is no cap: nothing would be sent")
-    if reasons := refusals(cost, Totals(), cap):
+    if reasons := refusals(cost, totals or Totals(), cap):
         return Verdict(fits=False, text="; ".join(reasons))
     caps = {"max_usd": cap.max_usd, "max_qpu_seconds": cap.max_qpu_seconds}
     listed = ", ".join(f"{k} = {v:,.2f}" for k, v in caps.items() if v is not None)
@@ -115,5 +126,5 @@ def _opened(
             if isinstance(backend, Backend):
                 raise InputError("a rehearsal needs the backend's name, not an object")
             state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qt-hw-")))
-            stack.enter_context(rehearse(config.backend.name, state, **rehearsal))
+            stack.enter_context(open_stand_in(config, state, rehearsal))
         yield backend if isinstance(backend, Backend) else make_backend(config)

@@ -47,7 +47,7 @@ def accuracy_bars(columns: Sequence[Mapping[str, Any]]) -> Figure:
 
     figure = Figure(figsize=(6.4, 0.9 + 0.5 * len(columns)), layout="constrained")
     axes = figure.subplots()
-    names = [str(column["name"]) for column in columns]
+    names = [_name(column) for column in columns]
     values = np.array([100.0 * column["test_accuracy"] for column in columns])
     samples = np.array([column["test_samples"] for column in columns])
     errors = np.sqrt(values * (100.0 - values) / samples)
@@ -66,6 +66,12 @@ def accuracy_bars(columns: Sequence[Mapping[str, Any]]) -> Figure:
     axes.grid(axis="x", alpha=0.25)
     axes.set_axisbelow(True)
     return figure
+
+
+def _name(column: Mapping[str, Any]) -> str:
+    if column["kind"] == "evaluation":
+        return f"{column['name']}\n{column['backend']}"
+    return str(column["name"])
 
 
 def _colour(column: Mapping[str, Any]) -> str:

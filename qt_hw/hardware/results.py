@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def finish(
     evaluation: Evaluation,
     counts: Counts,
     jobs: Sequence[JobRow],
-    device: dict[str, Any],
+    device: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write the results of an evaluation; the last file makes it finished.
 
@@ -112,7 +112,7 @@ def finish(
         evaluation: Its record.
         counts: One item for each factor of the circuit.
         jobs: What it was measured with.
-        device: What its backend says of itself.
+        device: What its backend says of itself, and the date of its calibration.
 
     Returns:
         What ``result.json`` holds.
@@ -141,7 +141,7 @@ def finish(
         "total_variation_of_shots": distance_of_shots(ideal, evaluation.shots),
         **bill(jobs),
         "jobs": [row.id for row in jobs],
-        "device": device,
+        "device": dict(device),
         "created": evaluation.created,
         "finished": now(),
         "versions": versions(),

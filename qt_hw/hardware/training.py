@@ -8,7 +8,6 @@ from pathlib import Path
 from torch import nn
 
 from qt_hw.errors import InputError, Pending, QtHwError
-from qt_hw.execution.journal import OPEN
 from qt_hw.hardware.home import Home, homes, last_attempts, state_of
 from qt_hw.tasks import Data, Task
 from qt_hw.training.compare import Comparison, train_pair
@@ -117,8 +116,11 @@ def fetch(folder: str | Path, hardware: Hardware) -> tuple[str, QtHwError | None
         return f"{request.label}: {problem}", problem
     if state_of(rows) in ("failed", "cancelled"):
         return f"{request.label} {state_of(rows)}; qt-hw retry pays for it once more", None
-    n_open = sum(row.state in OPEN for row in last_attempts(rows))
+    last = last_attempts(rows)
+    if any(row.state in ("planned", "submitting") for row in last):
+        return f"{request.label} is planned but not all sent; --continue does", None
+    n_open = sum(row.state == "submitted" for row in last)
     if not n_open:
         return f"{request.label} is measured; --continue takes it and submits the next", None
-    text = f"{request.label}: {n_open} of {len(last_attempts(rows))} jobs are not done yet"
+    text = f"{request.label}: {n_open} of {len(last)} jobs queued or running"
     return text, Pending(text)

@@ -104,7 +104,7 @@ def probability_vector(
         axes.set_yscale("symlog", linthresh=0.1 / len(ideal))
     title = f"Probabilities at the end{f': {name}' if name else ''}"
     if differ:
-        alone = "" if expected is None else f", {expected:.3f} of shots alone"
+        alone = "" if expected is None else f", by shots alone {expected:.3f}"
         title += f" (total variation distance {distance:.3f}{alone})"
     _label(axes, title, xlabel, "probability")
     axes.margins(x=0.01)

@@ -20,7 +20,7 @@ from qt_hw.training.build import make_backend
 from qt_hw.training.config import RunConfig
 from qt_hw.training.quote import Quote
 
-__all__ = ["Hardware", "cap_of", "open_dispatcher", "open_executor", "rehearsed"]
+__all__ = ["Hardware", "cap_of", "open_dispatcher", "open_executor", "open_stand_in", "rehearsed"]
 
 #: Seconds for which a stand-in's search may miss a job: it answers from one place.
 _REHEARSAL_SETTLES = 0.5
@@ -77,6 +77,19 @@ def cap_of(config: RunConfig) -> Cap:
     return cap
 
 
+def open_stand_in(
+    config: RunConfig, state: Path, rehearsal: Rehearsal
+) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which a stand-in of the vendor runs; each vendor's has its own files.
+
+    Raises:
+        InputError: The backend has no stand-in.
+    """
+    name, instance = config.backend.name, config.account.instance
+    known = {} if instance is None else {"instance": instance}
+    return rehearse(name, state / name.partition(":")[0], **{**known, **rehearsal})
+
+
 @contextlib.contextmanager
 def open_dispatcher(
     config: RunConfig,
@@ -111,7 +124,7 @@ def open_dispatcher(
     home = folder if rehearsal is None else folder / "rehearsal"
     stand_in: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if rehearsal is not None:
-        stand_in = rehearse(name, home / "service", **rehearsal)
+        stand_in = open_stand_in(config, home / "service", rehearsal)
     elif backend is None:
         backend = make_backend(config)
     if backend is not None and not backend.limits.paid:

@@ -52,8 +52,6 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # ---- requests for a job that go wrong: who may have made a job
 
-POST_JOBS = {"method": "POST", "path": r"/jobs$"}
-
 
 @pytest.mark.parametrize(
     ("fault", "kind", "n_jobs"),

@@ -64,6 +64,9 @@ class Cloud(Backend):
         down: How many questions about jobs are not answered.
         late_charges: How many questions about charges are not answered.
         offline: What ``preflight`` says.
+        seconds: Device time of a shot, billed beside the money.
+        told: What ``remaining_seconds`` was at each request.
+        on_request: Called with the token when a request arrives.
     """
 
     def __init__(self, folder: Path, name: str = "cloud:test", **limits: Any) -> None:
@@ -74,7 +77,7 @@ class Cloud(Backend):
         self.ends: list[str] = []
         self.queue = self.lag = self.down = self.late_charges = 0
         self.offline: list[str] = []
-        self.calibration = 1
+        self.calibration, self.seconds = 1, 0.0
         self.told: list[float | None] = []
         self.on_request: Callable[[str], None] = lambda token: None
 
@@ -140,7 +143,13 @@ class Cloud(Backend):
     def estimate(self, batch: Batch) -> Cost:
         usd = FEE + PER_SHOT * batch.n_shots
         return Cost(
-            circuits=batch.n_circuits, shots=batch.n_shots, usd_low=usd, usd_high=usd, source="list"
+            circuits=batch.n_circuits,
+            shots=batch.n_shots,
+            usd_low=usd,
+            usd_high=usd,
+            qpu_seconds_low=0.5 * self.seconds * batch.n_shots,
+            qpu_seconds_high=self.seconds * batch.n_shots,
+            source="list",
         )
 
     def submit(self, batch: Batch, token: str) -> Job:
@@ -253,4 +262,5 @@ class CloudJob(Job):
         if self.cloud.late_charges > 0:
             self.cloud.late_charges -= 1
             return None
-        return Charge(usd=self.cloud._price(job), source="vendor")
+        seconds = 0.75 * self.cloud.seconds * job["shots"] if job["state"] == "done" else 0.0
+        return Charge(usd=self.cloud._price(job), qpu_seconds=seconds, source="vendor")

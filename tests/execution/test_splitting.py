@@ -135,7 +135,7 @@ def test_executions_bound_the_shots_of_a_repetition():
 
 def test_shots_that_cannot_be_spread_are_refused_with_what_could():
     limits = Limits(min_shots=100, split_shots=120)
-    with pytest.raises(PreflightError, match="150 shots.*need 2 jobs.*ask for 200 or more"):
+    with pytest.raises(PreflightError, match=r"150 shots.*need 2 jobs.*ask for 200 or more"):
         split(Batch(items=(item(1, 150),)), limits)
     assert len(split(Batch(items=(item(1, 200),)), limits)) == 2
 

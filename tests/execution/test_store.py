@@ -28,7 +28,7 @@ def store(tmp_path):
 
 
 def files(store: Store) -> list[str]:
-    return sorted(path.name for path in store.folder.iterdir())
+    return sorted(path.name for path in store.folder.iterdir() if path.name != ".turn")
 
 
 COUNTS = Counts(
@@ -58,7 +58,7 @@ def test_the_same_counts_are_the_same_file(store, tmp_path):
 def test_damaged_counts_are_never_read(store, damage):
     name, sha = store.save_counts("k", COUNTS)
     spoil(store.folder / name, damage)
-    with pytest.raises(StorageError, match="cannot read|wrong checksum"):
+    with pytest.raises(StorageError, match=r"cannot read|wrong checksum"):
         store.load_counts(name, sha)
 
 
@@ -142,7 +142,7 @@ def test_different_circuits_keep_their_items(store):
 def test_damaged_batches_are_reported(store, damage):
     store.save_batch("b", make_batch())
     spoil(store.folder / "request-b.npz", damage)
-    with pytest.raises(StorageError, match="cannot read|damaged") as caught:
+    with pytest.raises(StorageError, match=r"cannot read|damaged") as caught:
         store.load_batch("b")
     assert "\n" not in str(caught.value)
 
@@ -227,24 +227,34 @@ def test_damaged_prepared_circuits_are_reported(store, tmp_path, ending, damage)
         again = store.prepare(cloud, shared_and_scaled())
         assert circuit_bytes(again.circuit) == circuit_bytes(prepared.circuit)
         return
-    with pytest.raises(StorageError, match="cannot read|damaged") as caught:
+    with pytest.raises(StorageError, match=r"cannot read|damaged") as caught:
         store.prepare(cloud, shared_and_scaled())
     assert "\n" not in str(caught.value)
 
 
-def test_processes_that_prepare_different_circuits_at_once_do_not_mix_them(tmp_path):
+def test_processes_that_prepare_different_circuits_at_once_share_one(tmp_path):
     def work(number: int) -> int:
-        cloud = Cloud(tmp_path / "vendor")
-        cloud.calibration = number + 1
-        cloud.prepare = lambda ansatz: Prepared.of(  # type: ignore[method-assign]
-            qt.RyCnot(2, number + 1).form("lowered"), {}, str(number)
-        )
-        prepared = Store(tmp_path / "results").prepare(cloud, qt.RyCnot(2, 1))
-        n = int(str(prepared.calibration_date)) + 1
-        assert len(prepared.b) == prepared.A.shape[0] == prepared.circuit.num_parameters == 2 * n
+        cloud, store = Cloud(tmp_path / "vendor"), Store(tmp_path / "results")
+        for step in range(10):
+            form = qt.RyCnot(2, number + 1).form("lowered")
+            cloud.prepare = lambda a, form=form: Prepared.of(form)  # type: ignore[method-assign]
+            prepared = store.prepare(cloud, qt.RyCnot(2, 1), f"step {step}")
+            assert prepared.A.shape[0] == prepared.circuit.num_parameters == len(prepared.b)
+            store.save_counts("k", COUNTS)
+            store.save_batch("b", make_batch())
         return 0
 
     assert together(4, work) == [0] * 4
+    store, sizes = Store(tmp_path / "results"), set()
+    for step in range(10):
+        found = {
+            len(store.prepare(Cloud(tmp_path / "vendor"), qt.RyCnot(2, 1), f"step {step}").b)
+            for _ in range(3)
+        }
+        assert len(found) == 1
+        sizes |= found
+    assert sizes <= {2, 4, 6, 8}
+    assert_same(store.load_batch("b"), make_batch())
 
 
 # A full disk
