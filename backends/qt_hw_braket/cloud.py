@@ -114,7 +114,12 @@ class BraketDevice(Backend):
         )
 
     def bindings_per_job(self, item: Item) -> int | None:
-        """Return how many circuits fit into a request."""
+        """Return how many circuits fit into a request.
+
+        A calibration circuit goes alone: it must not fail with what it is to correct.
+        """
+        if item.role == "calibration":
+            return 1
         room = self._options.payload_bytes - _REQUEST_BYTES
         return max(1, room // most_bytes(item, self._options.verbatim))
 

@@ -9,10 +9,12 @@ import typer
 
 from qt_hw.cli.shared import (
     Bucket,
+    CalibrationShots,
     From,
     Instance,
     MaxQpuSeconds,
     MaxUsd,
+    Mitigation,
     Options,
     Region,
     Rehearse,
@@ -52,6 +54,8 @@ def estimate(
     bucket: Bucket = None,
     region: Region = None,
     instance: Instance = None,
+    mitigation: Mitigation = "none",
+    calibration_shots: CalibrationShots = None,
     rehearse: Rehearse = False,
 ) -> None:
     """Print circuits, shots, jobs and price, low and high, and whether the caps allow it.
@@ -65,8 +69,21 @@ def estimate(
     if Path(what).is_dir():
         if changes:
             raise InputError("--set changes a training; for a run give --backend and --shots")
-        _of_run(Path(what), which, backend, shots, options, account, given, rehearsal)
+        _of_run(
+            Path(what),
+            which,
+            backend,
+            shots,
+            given,
+            options=options,
+            account=account,
+            mitigation=mitigation,
+            calibration_shots=calibration_shots,
+            rehearsal=rehearsal,
+        )
         return
+    if mitigation != "none" or calibration_shots is not None:
+        raise InputError("--mitigation belongs to the folder of a run")
     if which is not None:
         raise InputError("--from belongs to the folder of a run")
     from qt_hw.training.loading import load_config
@@ -80,10 +97,8 @@ def _of_run(
     which: Which | None,
     backend: str | None,
     shots: int | None,
-    options: Mapping[str, Any],
-    account: Mapping[str, Any],
     caps: Mapping[str, float | None],
-    rehearsal: Mapping[str, Any] | None,
+    **how: Any,
 ) -> None:
     if backend is None or shots is None:
         raise InputError(f"{folder} is a run: give --backend and --shots of the evaluation")
@@ -92,11 +107,9 @@ def _of_run(
     from qt_hw.hardware.home import chosen_run
 
     run = chosen_run(folder, which and which.value)
-    cost = estimate_evaluation(
-        run, backend, shots=shots, options=options, account=account, rehearsal=rehearsal
-    )
+    cost = estimate_evaluation(run, backend, shots=shots, **how)
     print(f"one evaluation of {run.folder} on {backend}")
-    spent = spent_in(run.folder, rehearsed=rehearsal is not None)
+    spent = spent_in(run.folder, rehearsed=how["rehearsal"] is not None)
     _print({"evaluation": cost}, Cap(**caps), "--max-usd or --max-qpu-seconds", spent)
 
 

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bucket",
+    "CalibrationShots",
     "Fault",
     "From",
     "Instance",
     "JobName",
     "MaxQpuSeconds",
     "MaxUsd",
+    "Mitigation",
     "Options",
     "QueueSeconds",
     "Region",
@@ -73,6 +75,13 @@ Bucket = Annotated[
 Region = Annotated[str | None, typer.Option(metavar="NAME", help="AWS region (Amazon Braket).")]
 Instance = Annotated[
     str | None, typer.Option(metavar="CRN", help="Instance of the account (IBM Quantum).")
+]
+Mitigation = Annotated[
+    str, typer.Option(metavar="NAME", help="Error mitigation: none, or readout.")
+]
+CalibrationShots = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Shots of each calibration circuit; default: as --shots."),
 ]
 Rehearse = Annotated[
     bool,

@@ -8,11 +8,13 @@ import typer
 
 from qt_hw.cli.shared import (
     Bucket,
+    CalibrationShots,
     Fault,
     From,
     Instance,
     MaxQpuSeconds,
     MaxUsd,
+    Mitigation,
     Options,
     QueueSeconds,
     Region,
@@ -45,9 +47,8 @@ def submit(
     bucket: Bucket = None,
     region: Region = None,
     instance: Instance = None,
-    mitigation: Annotated[
-        str, typer.Option(metavar="NAME", help="Error mitigation; none in this version.")
-    ] = "none",
+    mitigation: Mitigation = "none",
+    calibration_shots: CalibrationShots = None,
     again: Annotated[
         bool, typer.Option("--again", help="Measure anew although the same was measured before.")
     ] = False,
@@ -91,6 +92,7 @@ def submit(
             options=options,
             account=account_of(bucket, region, instance),
             mitigation=mitigation,
+            calibration_shots=calibration_shots,
             again=again,
             rehearsal=rehearsal,
             say=say,

@@ -39,7 +39,9 @@ def figures_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 def evaluations_table(columns: Sequence[Mapping[str, Any]]) -> Table:
     """Return runs and evaluations side by side; see ``qt_hw.hardware.table.columns``."""
-    rows = [(label, *(show(column) for column in columns)) for label, show in _EVALUATION_LINES]
+    corrected = any(column["mitigation"] == "readout" for column in columns)
+    lines = [*_EVALUATION_LINES, *(_CORRECTION_LINES if corrected else ())]
+    rows = [(label, *(show(column) for column in columns)) for label, show in lines]
     return figures_table([str(column["name"]) for column in columns], rows)
 
 
@@ -119,3 +121,17 @@ _EVALUATION_LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = 
     ("cost of the jobs", _cost),
     ("cost as known from", lambda v: v["cost_source"] or "-"),
 )
+
+_CORRECTION_LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+    ("mitigation", lambda v: v["mitigation"] or "-"),
+    ("test accuracy, uncorrected", lambda v: _share(v["raw_test_accuracy"])),
+    ("total variation distance, uncorrected", lambda v: _number(v["raw_total_variation"])),
+)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

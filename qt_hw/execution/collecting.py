@@ -75,13 +75,12 @@ class Collector:
         self._sender.look_again(row)
         state, counts, note = _fetch(job, job_batch(self.batch(row.request), row))
         stored = None if counts is None else self._save(row, counts)
-        self.journal.end(row.token, state, result=stored, note=note)
-        if note:
-            self._sender.say(f"{row.id}: {note}")
+        charge = None
         with contextlib.suppress(BackendError):  # asked again by ``learn_charges``
             charge = job.charge()
-            if charge is not None:
-                self.journal.charge(row.token, charge)
+        self.journal.end(row.token, state, result=stored, note=note, charge=charge)
+        if note:
+            self._sender.say(f"{row.id}: {note}")
 
     def _save(self, row: JobRow, counts: Counts) -> tuple[str, str]:
         return self.store.save_counts(f"{row.key}-{row.attempt}", counts)

@@ -228,6 +228,7 @@ class Journal:
         *,
         result: tuple[str, str] | None = None,
         note: str = "",
+        charge: Charge | None = None,
     ) -> None:
         """Record that a submitted job is done, failed or cancelled; doing so twice is the same.
 
@@ -236,6 +237,7 @@ class Journal:
             state: How it ended.
             result: File and hash of what came back.
             note: Why it failed.
+            charge: What it cost, where that is known already.
 
         Raises:
             StorageError: It was not submitted, or another process has recorded another end.
@@ -249,6 +251,8 @@ class Journal:
                 "update jobs set ended = ?, result = ?, result_sha256 = ? where token = ?",
                 (now(), name, sha, token),
             )
+            if charge is not None:
+                _charge(db, token, charge)
 
     def withdraw(self, row: JobRow, note: str) -> None:
         """Record that a planned or submitting job was cancelled and never left: it costs nothing.

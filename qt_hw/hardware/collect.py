@@ -172,7 +172,9 @@ class _Collector:
                     **dispatcher.backend.describe(),
                     "calibration_date": request.calibration or None,
                 }
-                finish(bench, home, evaluation, counts, jobs, device)
+                result = finish(bench, home, evaluation, counts, jobs, device)
+                if result.get("advice"):
+                    self._say(f"{evaluation.label}: {result['advice']}")
                 return "finished", f"{evaluation.label} is finished", None
             return self._unfinished(evaluation, request, jobs, problem)
 

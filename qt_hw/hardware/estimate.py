@@ -50,6 +50,7 @@ def estimate_evaluation(
     options: Mapping[str, Any] | None = None,
     account: Mapping[str, Any] | None = None,
     mitigation: str = "none",
+    calibration_shots: int | None = None,
     rehearsal: Mapping[str, Any] | None = None,
 ) -> Cost:
     """Return what ``submit`` with the same arguments would cost.
@@ -68,11 +69,16 @@ def estimate_evaluation(
         options=options or {},
         account=account or {},
         mitigation=mitigation,
+        calibration_shots=calibration_shots,
     )
     config = wanted.config(run.config)
     with _opened(config, backend, rehearsal) as device:
         batch = base_batch(
-            make_ansatz(config.ansatz), device.prepare, run.arrays()["angles"], shots
+            make_ansatz(config.ansatz),
+            device.prepare,
+            run.arrays()["angles"],
+            shots,
+            wanted.calibration_shots,
         )
         return estimate(device, batch)
 

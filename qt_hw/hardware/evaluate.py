@@ -24,6 +24,7 @@ from qt_hw.execution.budget import refusals
 from qt_hw.execution.dispatch import estimate
 from qt_hw.execution.dispatcher import Dispatcher
 from qt_hw.execution.journal import JobRow, RequestRow
+from qt_hw.hardware.correction import calibration_items, checked_method
 from qt_hw.hardware.evaluation import Evaluation, angles_digest, next_number, records, save
 from qt_hw.hardware.home import Home, state_of
 from qt_hw.training.build import make_ansatz
@@ -62,6 +63,7 @@ def submit(
     options: Mapping[str, Any] | None = None,
     account: Mapping[str, Any] | None = None,
     mitigation: str = "none",
+    calibration_shots: int | None = None,
     again: bool = False,
     rehearsal: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = lambda text: None,
@@ -79,7 +81,8 @@ def submit(
         max_qpu_seconds: The same in seconds of the device; one of the two is needed.
         options: Of the backend, where it is named.
         account: ``bucket``, ``region``, ``instance``; no secrets.
-        mitigation: ``"none"``.
+        mitigation: ``"none"``, or ``"readout"``, which measures two calibration circuits more.
+        calibration_shots: Of each of these; by default as many as ``shots``.
         again: Measure anew although the same evaluation is over.
         rehearsal: Options of a rehearsal (``queue_seconds``, ``faults``); None: for real.
         say: Told in one line what a user should know.
@@ -106,6 +109,7 @@ def submit(
         options=options or {},
         account=account or {},
         mitigation=mitigation,
+        calibration_shots=calibration_shots,
         rehearsal=rehearsal,
     )
     _check_cap(wanted)
@@ -136,20 +140,32 @@ def submit(
     return Submission(home=home, evaluation=evaluation, news="sent", jobs=jobs)
 
 
-def order(run: Run, backend: str, *, mitigation: str = "none", **fields: Any) -> Evaluation:
+def order(
+    run: Run,
+    backend: str,
+    *,
+    shots: int,
+    mitigation: str = "none",
+    calibration_shots: int | None = None,
+    **fields: Any,
+) -> Evaluation:
     """Return an evaluation as it is asked for, without a number; ``fields`` are its attributes.
 
     Raises:
-        InputError: Mitigation is asked for.
+        InputError: The mitigation is not one of this version, or does not go with an option.
         StorageError: The run is not finished.
     """
-    if mitigation != "none":
+    calibration = checked_method(mitigation, calibration_shots, shots)
+    if calibration and fields.get("options", {}).get("debias"):
         raise InputError(
-            f"mitigation {mitigation!r} comes with error mitigation in the next version; "
-            "use --mitigation none"
+            "debias=true averages over qubits, which no readout calibration describes: use one of "
+            "the two"
         )
     return Evaluation(
         backend=backend,
+        shots=shots,
+        mitigation=mitigation,
+        calibration_shots=calibration,
         source=run_key(run.config),
         angles_sha256=angles_digest(run.arrays()["angles"]),
         **fields,
@@ -161,8 +177,12 @@ def base_batch(
     prepare: Callable[[Ansatz], Prepared],
     angles: NDArray[np.float64],
     shots: int,
+    calibration_shots: int = 0,
 ) -> Batch:
-    """Return the unshifted circuits of ``angles`` ``(P,)``, one item for each factor."""
+    """Return the unshifted circuits of ``angles`` ``(P,)``, one item for each factor.
+
+    With ``calibration_shots``, the calibration circuits of each factor follow.
+    """
     items, first = [], 0
     for number, factor in enumerate(ansatz.factors()):
         own = angles[None, first : first + factor.n_angles]
@@ -170,6 +190,7 @@ def base_batch(
         bindings = form.gate_angles(own)
         items.append(Item(circuit=form.circuit, bindings=bindings, shots=shots, part=number))
         first += factor.n_angles
+    items += calibration_items(ansatz, prepare, calibration_shots)
     return Batch(items=tuple(items))
 
 
@@ -213,7 +234,7 @@ def _batch(dispatcher: Dispatcher, run: Run, evaluation: Evaluation) -> tuple[Ba
     """Return the circuits of a run, and the date of the calibration they were prepared for."""
     prepare = partial(dispatcher.prepare, scope=evaluation.scope)
     ansatz, angles = make_ansatz(run.config.ansatz), run.arrays()["angles"]
-    batch = base_batch(ansatz, prepare, angles, evaluation.shots)
+    batch = base_batch(ansatz, prepare, angles, evaluation.shots, evaluation.calibration_shots)
     return batch, prepare(ansatz.factors()[0]).calibration_date or ""
 
 

@@ -25,7 +25,16 @@ __all__ = ["Evaluation", "angles_digest", "load", "next_number", "records", "sav
 _NAME = re.compile(r"(\d{3,})\.json")
 
 #: What makes two evaluations ask for the same thing.
-_SAME = ("backend", "options", "account", "shots", "mitigation", "source", "angles_sha256")
+_SAME = (
+    "backend",
+    "options",
+    "account",
+    "shots",
+    "mitigation",
+    "calibration_shots",
+    "source",
+    "angles_sha256",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +47,8 @@ class Evaluation:
         options: Of the backend.
         account: Bucket, region or instance; no secrets.
         shots: Of each circuit.
-        mitigation: ``"none"``.
+        mitigation: ``"none"`` or ``"readout"``.
+        calibration_shots: Of each calibration circuit; 0 without mitigation.
         max_usd: Cap on everything in the home's journal; so ``max_qpu_seconds``.
         rehearsal: Options of the rehearsal; None: for real.
         source: Key of the run's configuration.
@@ -54,6 +64,7 @@ class Evaluation:
     account: Mapping[str, Any] = field(default_factory=dict)
     shots: int
     mitigation: str = "none"
+    calibration_shots: int = 0
     max_usd: float | None = None
     max_qpu_seconds: float | None = None
     rehearsal: Mapping[str, Any] | None = None

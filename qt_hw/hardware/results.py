@@ -19,6 +19,7 @@ from qt_hw.execution.backend import Counts
 from qt_hw.execution.executor import LocalExecutor
 from qt_hw.execution.journal import JobRow
 from qt_hw.execution.statevector_backend import StatevectorBackend
+from qt_hw.hardware.correction import corrected
 from qt_hw.hardware.evaluation import Evaluation, angles_digest
 from qt_hw.hardware.figures import draw_vector
 from qt_hw.hardware.home import Home
@@ -110,7 +111,7 @@ def finish(
         bench: Of its run.
         home: Where it is recorded.
         evaluation: Its record.
-        counts: One item for each factor of the circuit.
+        counts: One item for each factor of the circuit, then those of the calibration.
         jobs: What it was measured with.
         device: What its backend says of itself, and the date of its calibration.
 
@@ -127,18 +128,31 @@ def finish(
             "run back as it was"
         )
     ideal = bench.ideal()
-    measured = [counts.frequencies(i)[0] for i in range(len(ideal))]
-    p, exact = joined(measured), joined(ideal)
+    measured, exact = [counts.frequencies(i)[0] for i in range(len(ideal))], joined(ideal)
+    p, extra = joined(measured), dict[str, Any]()
+    if evaluation.mitigation == "readout":
+        raw, (_, metrics) = p, bench.evaluate(p, evaluation.shots)
+        done = corrected(counts, len(ideal), evaluation.shots, evaluation.created)
+        p = joined(done.vectors)
+        extra = {
+            "raw_test_accuracy": metrics["test_accuracy"],
+            "raw_total_variation": total_variation(raw, exact),
+            "advice": done.advice,
+            "calibration": [confusion.to_dict() for confusion in done.confusions],
+        }
     module, metrics = bench.evaluate(p, evaluation.shots)
     result = {
         "evaluation": evaluation.number,
         "rehearsal": home.rehearsed,
         "backend": evaluation.backend,
         "shots": evaluation.shots,
+        "mitigation": evaluation.mitigation,
+        "calibration_shots": evaluation.calibration_shots,
         **metrics,
         "generalisation_gap": metrics["test_loss"] - metrics["train_loss"],
         "total_variation": total_variation(p, exact),
         "total_variation_of_shots": distance_of_shots(ideal, evaluation.shots),
+        **extra,
         **bill(jobs),
         "jobs": [row.id for row in jobs],
         "device": dict(device),
@@ -147,8 +161,9 @@ def finish(
         "versions": versions(),
     }
     folder = evaluation.folder(home)
-    raw = {f"counts_{i}": array for i, array in enumerate(counts.arrays)}
-    _write_arrays(folder / "probabilities.npz", {"measured": p, "ideal": exact, **raw})
+    items = {f"counts_{i}": array for i, array in enumerate(counts.arrays)}
+    vectors = {"measured": joined(measured), "used": p, "ideal": exact}
+    _write_arrays(folder / "probabilities.npz", {**vectors, **items})
     state = {name: value.detach().clone() for name, value in module.state_dict().items()}
     write_bytes(folder / "weights.safetensors", to_safetensors(state))
     draw_vector(folder / "figures", p, exact, result)

@@ -3,8 +3,8 @@
 ``kill_points(work)`` lists the instants of an undisturbed run of ``work`` in a forked child;
 ``run_child(work, kill_at=i)`` runs it again and kills it at the i-th. Instants are right before
 and right after each transaction of the journal, each file that is stored, each ``submit`` of a
-backend class that is named and, over HTTP, each POST (before it, after it was sent, after its
-reply). ``work`` opens everything that it needs: a journal must not cross a fork.
+backend class that is named, each call of a method that is named and, over HTTP, each POST (before
+it, after it was sent, after its reply). ``work`` opens everything that it needs: a journal must not cross a fork.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from qt_hw.execution import store
 from qt_hw.execution.database import Database
 
 Work = Callable[[], object]
+
+#: Class, name of its method, name of the instants before and after each call.
+Call = tuple[type, str, str]
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,10 @@ class Points:
 
         setattr(owner, name, watched)
 
-    def install(self, backends: Sequence[type], http_too: bool) -> None:
+    def install(self, backends: Sequence[type], http_too: bool, calls: Sequence[Call]) -> None:
         self._watch_journal()
+        for owner, name, label in calls:
+            self.around(owner, name, label)
         self.around(store, "write_bytes", "file")
         self.around(store, "write_json", "file")
         for backend in backends:
@@ -140,6 +145,7 @@ def run_child(
     kill_at: int | None = None,
     backends: Sequence[type] = (),
     http_too: bool = False,
+    calls: Sequence[Call] = (),
 ) -> Child:
     """Run ``work`` in a forked child.
 
@@ -148,6 +154,7 @@ def run_child(
         kill_at: At which instant to kill it; None: at none.
         backends: Classes whose ``submit`` makes instants.
         http_too: Whether POSTs make instants.
+        calls: Further methods around which there are instants.
     """
     reader, writer = os.pipe()
     pid = fork()
@@ -155,7 +162,7 @@ def run_child(
         status = 1
         try:
             os.close(reader)
-            Points(writer, kill_at).install(backends, http_too)
+            Points(writer, kill_at).install(backends, http_too, calls)
             work()
             status = 0
         except BaseException:

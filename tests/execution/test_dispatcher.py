@@ -27,7 +27,6 @@ from qt_hw.storage import locked
 from tests.execution.cloud import FEE, PER_SHOT, Cloud, make_batch, make_item
 from tests.execution.killing import run_child, together
 
-
 PLENTY = Cap(max_usd=100.0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,8 +83,9 @@ def with_a_lost_reply(root: Path):
 
 
 def with_failures(root: Path):
-    # The tokens of this run make one job fail, one break off, and one be cancelled.
-    return finish(root, cloud_of(root, endings=("fails", "partial", "cancelled", "", "")), "run 11")
+    # The tokens of this run make the first job fail and the second one break off.
+    cloud = cloud_of(root, endings=("fails", "partial", ""), max_bindings=None)
+    return finish(root, cloud, "run 25")
 
 
 def with_second_jobs(root: Path):
@@ -137,6 +140,9 @@ SCENARIOS = [
 ]
 
 
+ENDS = {with_failures: {"failed"}, with_cancelling: {"cancelled"}}
+
+
 @dataclass(frozen=True)
 class Truth:
     """What an undisturbed run leaves behind."""
@@ -169,8 +175,19 @@ def check(root: Path, arrays, truth: Truth) -> None:
         assert sorted(ids + seconds) == at_vendor, "a job nobody knows of"
 
 
-def undisturbed(tmp_path: Path, work: Callable[[Path], object]) -> Truth:
-    root = tmp_path / "undisturbed"
+@pytest.fixture
+def folder(tmp_path):
+    """A folder in memory where there is one: a kill, unlike a power cut, leaves writes alone."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as name:
+        yield Path(name)
+
+
+def undisturbed(folder: Path, work: Callable[[Path], object]) -> Truth:
+    root = folder / "undisturbed"
     root.mkdir()
     return truth_of(root, work(root))
 
@@ -184,30 +201,30 @@ def states_of(root: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("work", SCENARIOS)
-def test_a_kill_at_any_instant_changes_nothing(tmp_path, work):
-    truth = undisturbed(tmp_path, work)
-    (tmp_path / "points").mkdir()
-    points = kill_points(lambda: work(tmp_path / "points"), backends=(Cloud,))
+def test_a_kill_at_any_instant_changes_nothing(folder, work):
+    truth = undisturbed(folder, work)
+    (folder / "points").mkdir()
+    points = kill_points(lambda: work(folder / "points"), backends=(Cloud,))
     assert {"before submit", "after submit", "before file", "in transaction"} <= set(points)
     seen: set[str] = set()
     for number, name in enumerate(points):
-        if name == "in transaction" and work is not plain:
-            continue  # as before it
-        root = tmp_path / f"{number}"
+        if work is not plain and number > 0 and not name.startswith("after"):
+            continue  # nothing durable has happened since the instant before
+        root = folder / f"{number}"
         root.mkdir()
         child = run_child(lambda root=root: work(root), kill_at=number, backends=(Cloud,))
         assert child.killed and child.reached == points[: number + 1], name
         seen |= states_of(root)
         check(root, work(root), truth)
     wanted = {"planned", "submitting", "submitted", "done"}
-    assert seen >= wanted | ({"failed", "cancelled"} if work is with_failures else set())
+    assert seen >= wanted | ENDS.get(work, set())
 
 
 @pytest.mark.parametrize("work", SCENARIOS)
-@pytest.mark.parametrize("seed", range(4))
-def test_kills_again_and_again_change_nothing(tmp_path, work, seed):
-    truth = undisturbed(tmp_path, work)
-    root, rng, kills = tmp_path / "killed", np.random.default_rng(seed), 0
+@pytest.mark.parametrize("seed", range(2))
+def test_kills_again_and_again_change_nothing(folder, work, seed):
+    truth = undisturbed(folder, work)
+    root, rng, kills = folder / "killed", np.random.default_rng(seed), 0
     root.mkdir()
     while kills < 200:
         at = int(rng.integers(2, 12))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Iterator
+import signal
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,27 @@ class Vendor:
 
     def bill(self) -> float:
         return sum(job["usd"] for job in self.jobs())
+
+
+def killed_in_child(act: Callable[[], object]) -> None:
+    """Run ``act``, which kills its process on the way, in a child forked from this one."""
+    with warnings.catch_warnings():
+        # Python 3.12 warns of threads, of which the test runner has one of its own.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        try:
+            act()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def kill_this(*arguments: object, **more: object) -> None:
+    """End this process at once, as if the power had gone."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")

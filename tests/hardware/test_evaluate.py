@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,15 +18,14 @@ from qt_hw.errors import (
     UnknownName,
 )
 from qt_hw.execution.backend import Cost
+from qt_hw.execution.dispatcher import Dispatcher
 from qt_hw.execution.journal import Journal
 from qt_hw.execution.registry import open_backend
 from qt_hw.hardware.collect import collect
 from qt_hw.hardware.evaluate import Submission, submit
 from qt_hw.hardware.evaluation import records
 from qt_hw.hardware.home import Home, homes
-from tests.hardware.paper import SECRET, Vendor
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.hardware.paper import SECRET, Vendor, kill_this, killed_in_child
 
 
 def send(pair: Path, *, shots: int = 100, max_usd: float | None = 10.0, **more) -> Submission:
@@ -193,50 +189,19 @@ def test_a_rehearsal_stays_apart(pair: Path, vendor: Vendor) -> None:
 # ---- killed
 
 
-def killed(vendor: Vendor, installed: Path, code: str) -> None:
-    """Run ``code`` in a process that kills itself on the way."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(installed), str(ROOT)]),
-            "OMP_NUM_THREADS": "1",
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-
-
-SUBMIT = """
-from qt_hw.hardware.evaluate import submit
-submit({!r}, "paper:a4", shots=100, max_usd=10.0)
-"""
-BEFORE_THE_JOURNAL = """
-import os
-from qt_hw.execution.dispatcher import Dispatcher
-Dispatcher.plan = lambda *arguments, **more: os.kill(os.getpid(), 9)
-"""
-BEFORE_THE_REQUEST = """
-import os
-from qt_hw.execution.dispatcher import Dispatcher
-Dispatcher.submit = lambda *arguments, **more: os.kill(os.getpid(), 9)
-"""
-
-
 @pytest.mark.parametrize("by", ["collect", "submit"])
-@pytest.mark.parametrize(
-    ("first", "die_at", "sent"),
-    [(BEFORE_THE_JOURNAL, 0, 0), (BEFORE_THE_REQUEST, 0, 0), ("", 1, 1)],
-    ids=["before the journal", "before the request", "before the reply"],
-)
+@pytest.mark.parametrize("at", ["plan", "submit", "reply"])
 def test_a_kill_neither_loses_nor_repeats(
-    first: str, die_at: int, sent: int, by: str, pair: Path, vendor: Vendor, installed: Path
+    at: str, by: str, pair: Path, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vendor.set(die_at=die_at)
-    killed(vendor, installed, first + SUBMIT.format(str(pair / "noiseless")))
-    assert len(vendor.jobs()) == sent
-    vendor.set(die_at=0)
+    if at == "reply":
+        vendor.set(die_at=1)
+        killed_in_child(lambda: send(pair))
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(Dispatcher, at, kill_this)
+            killed_in_child(lambda: send(pair))
+    assert len(vendor.jobs()) == (at == "reply")
     if by == "submit":
         assert send(pair).news == "resumed"
     (outcome,) = collect(pair).outcomes
@@ -246,8 +211,12 @@ def test_a_kill_neither_loses_nor_repeats(
         assert journal.totals().usd_spent == pytest.approx(vendor.bill()) == pytest.approx(1.3)
 
 
-def test_collect_keeps_to_the_recorded_cap(pair: Path, vendor: Vendor, installed: Path) -> None:
-    killed(vendor, installed, BEFORE_THE_REQUEST + SUBMIT.format(str(pair / "noiseless")))
+def test_collect_keeps_to_the_recorded_cap(
+    pair: Path, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Dispatcher, "submit", kill_this)
+        killed_in_child(lambda: send(pair))
     send(pair, shots=860, max_usd=10.0)  # 8.90 USD: with the 1.30 of the first above 10
     first, second = collect(pair).outcomes
     assert isinstance(first.error, BudgetExceeded)
