@@ -35,11 +35,11 @@ def collect(
     shots. Of a training on a device, --continue takes the steps whose jobs are done and submits
     the next; with --wait, to the end. Exit code 8: jobs are still queued or running.
     """
-    from qt_hw.training.paid import Hardware
-
     command = f"qt-hw collect {run}{' --continue' if go_on else ''}"
     message = f"stopped; the jobs go on at the vendor; go on with: {command} --wait"
     with interruptible(message), Watcher(live=not go_on) as watcher:
+        from qt_hw.training.paid import Hardware  # takes a second or two
+
         hardware = Hardware(
             waiting=wait,
             go_on=f"go on with: {command}",

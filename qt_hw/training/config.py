@@ -117,7 +117,7 @@ class BackendConfig(_Table):
     """``[backend]``: where the circuits run, and how often each is measured.
 
     ``shots`` left out asks for exact probabilities. What is not named here goes into
-    ``[backend.options]`` and reaches the backend as it is.
+    ``[backend.options]`` and reaches the backend as it is, a list as a tuple.
     """
 
     name: str = "statevector"
@@ -126,7 +126,7 @@ class BackendConfig(_Table):
     dtype: Literal["complex64", "complex128"] | None = None
     device: str | None = None
     form: Literal["auto", "native", "lowered"] | None = None
-    options: dict[str, Scalar] = {}
+    options: dict[str, Scalar | tuple[Scalar, ...]] = {}
 
 
 class AccountConfig(_Table):

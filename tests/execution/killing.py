@@ -3,8 +3,9 @@
 ``kill_points(work)`` lists the instants of an undisturbed run of ``work`` in a forked child;
 ``run_child(work, kill_at=i)`` runs it again and kills it at the i-th. Instants are right before
 and right after each transaction of the journal, each file that is stored, each ``submit`` of a
-backend class that is named, each call of a method that is named and, over HTTP, each POST (before
-it, after it was sent, after its reply). ``work`` opens everything that it needs: a journal must not cross a fork.
+backend class that is named, each call of a method that is named and, over HTTP, each POST
+(before it, after it was sent, after its reply). ``work`` opens everything that it needs: a
+journal must not cross a fork.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qt_hw.errors import BadResult, InputError, PermanentError, StorageError
+from qt_hw.execution.assembly import job_batch
 from qt_hw.execution.watch import FIRST_PAUSE, LONGEST_PAUSE, wait
 from tests.execution.cloud import CloudJob
 from tests.execution.test_dispatcher import Desk, check_complete
@@ -49,8 +50,6 @@ def test_pauses_start_again_when_a_job_has_ended(make):
 
 
 def desk_batch(desk, request, row):
-    from qt_hw.execution.assembly import job_batch
-
     return job_batch(desk.dispatcher.store.load_batch(request.id), row)
 
 

@@ -32,6 +32,9 @@ class Vendor:
         before = json.loads(path.read_text()) if path.exists() else {}
         path.write_text(json.dumps(before | control))
 
+    def control(self, name: str) -> Any:
+        return json.loads((self.desk / "control.json").read_text())[name]
+
     def jobs(self) -> list[dict[str, Any]]:
         paths = sorted((self.desk / "jobs").glob("*.json"))
         return [json.loads(path.read_text()) for path in paths]

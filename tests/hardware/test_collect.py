@@ -191,6 +191,21 @@ def test_a_product_is_measured_factor_by_factor(tmp_path: Path, vendor: Vendor) 
     assert [column["name"] for column in table] == ["noiseless", "evaluation 1"]
 
 
+def test_correction_on_a_perfect_device_changes_nothing(measured: Path, vendor: Vendor) -> None:
+    done = send(measured / "noiseless", mitigation="readout", calibration_shots=50)
+    # All three circuits are one job: 0.30 + (100 + 2 × 50) × 0.01.
+    assert [row.circuits for row in done.jobs] == [3]
+    assert vendor.jobs()[-1]["usd"] == pytest.approx(2.3)
+    assert done.news == "sent"
+    plain, corrected = collect(measured).tables[False][-2:]
+    folder = measured / "noiseless" / "evaluations"
+    with np.load(folder / "002" / "probabilities.npz") as file:
+        assert file["used"] == pytest.approx(file["measured"])
+        assert file["counts_1"][0, 0] == file["counts_2"][0, -1] == 50
+    assert (plain["mitigation"], corrected["mitigation"]) == ("none", "readout")
+    assert corrected["raw_test_accuracy"] == pytest.approx(corrected["test_accuracy"])
+
+
 def test_targets_and_data_of_the_caller_are_passed_again(tmp_path: Path, vendor: Vendor) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.rand((60, 8), generator=generator)

@@ -89,7 +89,8 @@ def test_another_question_is_another_evaluation(pair: Path, vendor: Vendor) -> N
         ({"shots": 0}, ConfigError, "backend.shots"),
         ({"shots": 9}, PreflightError, "at least 10"),
         ({"options": {"colour": "blue"}}, UnknownName, "colour"),
-        ({"mitigation": "readout"}, InputError, "next version"),
+        ({"mitigation": "zne"}, InputError, "use --mitigation none or readout"),
+        ({"calibration_shots": 50}, InputError, "belongs to --mitigation readout"),
     ],
 )
 def test_what_is_refused_leaves_nothing(
