@@ -57,6 +57,20 @@ class Process:
                 time.sleep(_POLL)
         return True
 
+    def wait_for_writes(self, path: Path, times: int) -> bool:
+        """Return False when the file ``path`` has changed ``times`` times, True if it ends before.
+
+        Changes in quick succession may count as one.
+        """
+        last = _stamp(path)
+        while not self.wait(0.0):
+            if (stamp := _stamp(path)) != last:
+                last, times = stamp, times - 1
+                if times == 0:
+                    return False
+            time.sleep(0.001)
+        return True
+
     def kill(self, *, services_too: bool = False) -> list[int]:
         """Kill it; return its children, which have to end by themselves unless they are killed."""
         os.kill(self.pid, signal.SIGSTOP)  # so that no further child is forked meanwhile
@@ -80,6 +94,14 @@ class Process:
         except OSError:  # it has ended
             return []
         return [int(word) for word in text.split()]
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def _kill(pids: Sequence[int]) -> None:

@@ -63,7 +63,7 @@ class Ibm(Vendor):
 
     title, unit, column = "IBM", "QPU s", "qpu_seconds"
     backend, start = "ibm:ibm_manila", "qt_hw_ibm.standin.start"
-    options = {"max_executions": 500, "seed_transpiler": 1}
+    options = {"max_executions": 500, "optimization_level": 1}
     rehearsal = {"queue_seconds": 0.2}
     shots = 500
 

@@ -4,7 +4,7 @@ python -m benchmarks.kill [--kills 200] [--seed 0]
 
 A command (an evaluation of a trained run, a short training) runs on a stand-in of a vendor's
 service, with the vendor's own client over HTTP, and is killed after a random time, again and
-again until it has finished. Now and then the stand-in is killed too, with the command or a while
+again until it has finished: at any time, or soon after a write to the journal. Now and then the stand-in is killed too, with the command or a while
 before it, and goes on with the same jobs in the next attempt. What the journal, the vendor and
 the results then hold is compared with a run that was not disturbed. Linux only.
 """
@@ -40,22 +40,29 @@ STATES = ("nothing", "planned", "submitting", "submitted", "done")
 MOST_KILLS = 12
 #: Share of the kills that hit the stand-in too: at once, or a while before the command.
 TOGETHER, BEFORE = 0.15, 0.15
+#: Share of the kills that come soon after a write to the journal, the how many-th at most, and
+#: how soon, seconds; the others come at any time.
+AIMED, MOST_WRITES, LATER = 0.6, 12, 0.05
 #: Seconds after which a command hangs; within which a stand-in ends that lost its parent.
 LONGEST, TO_END = 120.0, 20.0
 
 #: What the commands and the stand-ins import, once for all of them.
 _IMPORTS = (
-    "boto3",
+    "boto3.s3.inject",
     "braket.aws",
     "braket.circuits",
     "braket.device_schema.ionq",
     "braket.tasks.program_set_quantum_task_result",
     "ibm_quantum_schemas.executor",
     "matplotlib.pyplot",
+    "qiskit.transpiler.passes.synthesis.hls_plugins",
     "qiskit_aer.primitives",
     "qiskit_ibm_runtime.executor_sampler",
     "qiskit_ibm_runtime.fake_provider.executor.broadcast_sample",
+    "qiskit_ibm_runtime.transpiler.plugin",
+    "qt_hw_braket.cloud",
     "qt_hw_braket.standin.server",
+    "qt_hw_ibm.device",
     "qt_hw_ibm.standin.server",
     "sklearn.datasets",
 )
@@ -151,9 +158,7 @@ class Trial:
         """Start the command and kill it; return whether it finished before."""
         process = self._start(folder)
         kind = self._rng.random()
-        delay = LONGEST if harmless else self._rng.uniform(0.0, self._seconds)
-        orphans: list[int] = []
-        if process.wait(delay):
+        if process.wait(LONGEST) if harmless else self._wait(folder, process):
             return self._ended(folder, process, excused=False)
         if harmless:
             self._complain(folder, f"it ran for {LONGEST:.0f} s")
@@ -170,6 +175,15 @@ class Trial:
         if wait_for_end(orphans, TO_END):
             self._complain(folder, "its stand-in goes on without it")
         return False
+
+    def _wait(self, folder: Path, process: Process) -> bool:
+        """Let a command run for a random while; return whether it ended."""
+        if self._rng.random() >= AIMED:
+            return process.wait(self._rng.uniform(0.0, self._seconds))
+        log = folder / "rehearsal" / "journal.sqlite-wal"
+        if process.wait_for_writes(log, int(self._rng.integers(1, MOST_WRITES))):
+            return True
+        return process.wait(self._rng.uniform(0.0, LATER))
 
     def _ended(self, folder: Path, process: Process, *, excused: bool) -> bool:
         if process.status != 0:

@@ -95,8 +95,8 @@ def _say_price(config: RunConfig, quote: Quote) -> None:
     total = quote.total
     say(
         f"{config.backend.name}: {counted(quote.steps, 'step')}, "
-        f"{counted(total.circuits, 'circuit')}, {counted(total.jobs, 'job')}, at most "
-        f"{price(total)} ({total.source})"
+        f"{counted(total.circuits, 'circuit')}, {counted(total.jobs, 'job')}; "
+        f"price: {price(total)} ({total.source})"
     )
     budget = config.budget
     for most, unit in ((budget.max_usd, "usd"), (budget.max_qpu_seconds, "qpu_seconds")):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,8 +19,10 @@ from qt_hw.execution.assembly import assemble, job_batch, missing
 from qt_hw.execution.backend import Backend, Batch, Cost, Counts, Prepared
 from qt_hw.execution.budget import Cap
 from qt_hw.execution.canonical import digest, key_of, payload, token_of
+from qt_hw.execution.checks import check_shots
 from qt_hw.execution.collecting import Collector
 from qt_hw.execution.journal import JobRow, Journal, RequestRow, new_job, new_request
+from qt_hw.execution.rows import cost_of
 from qt_hw.execution.sending import Sender
 from qt_hw.execution.splitting import PlannedJob, split
 from qt_hw.execution.store import Store
@@ -106,7 +109,10 @@ class Dispatcher:
             PreflightError: A limit is exceeded.
             StorageError: It cannot be recorded.
         """
-        step, content = int(step), payload(batch)
+        # Numbers of numpy, which neither JSON nor SQLite takes, become plain ones.
+        items = tuple(replace(item, shots=check_shots(item.shots)) for item in batch.items)
+        batch, step = Batch(items=items, seed=batch.seed), int(step)
+        content = payload(batch)
         id = digest(self.run, step, content)
         found = self.journal.request(id)
         if found is not None:
@@ -173,14 +179,23 @@ class Dispatcher:
                 self._send(request, rows)
 
     def _send(self, request: RequestRow, rows: list[JobRow]) -> None:
+        batch = self._collector.batch(request.id)
+        batches = [job_batch(batch, row) for row in rows]
+        rows = [self._at_todays_price(*pair) for pair in zip(rows, batches, strict=True)]
         self._sender.check(rows)
         if reasons := self.backend.preflight():
             raise PreflightError(reasons)
-        batch = self._collector.batch(request.id)
-        batches = [job_batch(batch, row) for row in rows]
         with self.backend.grouped(len(rows)):
             for row, part in zip(rows, batches, strict=True):
                 self._sender.send(row, part)
+
+    def _at_todays_price(self, row: JobRow, batch: Batch) -> JobRow:
+        """Return a job that was planned, perhaps long ago, with what it costs now."""
+        cost = replace(self.backend.estimate(batch), jobs=1)
+        if cost == cost_of([row]):
+            return row
+        self.journal.reprice(row.token, cost)
+        return self.journal.job(row.token)
 
     def _in_state(self, request: RequestRow, *states: str) -> list[JobRow]:
         return [row for row in self.journal.jobs(request.id) if row.state in states]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 from qt_hw.errors import (
@@ -73,12 +74,13 @@ class Sender:
         """Ask for what ended jobs of this run and backend cost, where that is not known yet."""
         for row in self.journal.uncharged(self.run, self.backend.name):
             assert row.id is not None
-            charge = self.backend.job(row.id).charge()
-            if charge is not None:
-                self.journal.charge(row.token, charge)
+            with contextlib.suppress(InputError):  # forgotten by the vendor: it stays unknown
+                charge = self.backend.job(row.id).charge()
+                if charge is not None:
+                    self.journal.charge(row.token, charge)
         for second in self.journal.uncharged_duplicates(self.run, self.backend.name):
-            job = self.backend.job(second["id"])
-            self._record_second(second["token"], job)
+            with contextlib.suppress(InputError):
+                self._record_second(second["token"], self.backend.job(second["id"]))
 
     def _record_second(self, token: str, job: Job) -> JobStatus:
         status = job.status()

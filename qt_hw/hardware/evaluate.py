@@ -205,9 +205,10 @@ def send(dispatcher: Dispatcher, home: Home, evaluation: Evaluation, run: Run) -
     except (InputError, PreflightError, PermanentError, TransientError) as error:
         rows = dispatcher.journal.jobs(evaluation.request)
         if all(row.state == "planned" for row in rows):
+            # First the record: a crash between two jobs must not leave the rest of them to be sent.
+            save(home, replace(evaluation, refused=str(error)))
             for row in rows:
                 dispatcher.cancel(row)
-            save(home, replace(evaluation, refused=str(error)))
         raise
     return dispatcher.journal.jobs(evaluation.request)
 

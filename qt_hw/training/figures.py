@@ -32,6 +32,7 @@ __all__ = [
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
 _COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7")
 _MOST_BARS = 64
+_TITLE_WIDTH = 80  # characters that fit above the axes
 _SAME = 1e-5  # in total variation: more than single precision makes, less than can be seen
 
 Rows = Sequence[Mapping[str, Any]]
@@ -105,7 +106,9 @@ def probability_vector(
     title = f"Probabilities at the end{f': {name}' if name else ''}"
     if differ:
         alone = "" if expected is None else f", by shots alone {expected:.3f}"
-        title += f" (total variation distance {distance:.3f}{alone})"
+        distances = f"(total variation distance {distance:.3f}{alone})"
+        fits = len(title) + len(distances) < _TITLE_WIDTH
+        title += f"{' ' if fits else chr(10)}{distances}"
     _label(axes, title, xlabel, "probability")
     axes.margins(x=0.01)
     axes.legend(frameon=False)

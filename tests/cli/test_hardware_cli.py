@@ -64,10 +64,7 @@ def test_from_estimate_to_the_table(pair: Path, vendor: Vendor, call: Call) -> N
     code, out, _ = call("cost", str(pair))
     assert code == 0
     line = next(line for line in out.splitlines() if line.startswith("evaluation 1"))
-    assert words(line) == [
-        *("evaluation", "1", "done", "1.30", "USD", "1.30", "USD"),
-        *("vendor", "00000"),
-    ]
+    assert words(line)[2:] == ["done", "1.30", "USD", "1.30", "USD", "vendor", "00000"]
     assert "in all: 1.30 USD spent + 0.00 queued of at most 10.00" in out
 
 
@@ -202,6 +199,26 @@ def test_status_shows_the_journal_when_the_vendor_is_silent(
     assert error == "error: evaluation 1: the paper mill does not answer\n"
 
 
+@pytest.mark.parametrize(
+    ("more", "price"),
+    [
+        ((), "200.30 USD"),
+        (("--mitigation=readout", "--calibration-shots=500"), "280.90 USD"),
+    ],
+)
+def test_forte_1_costs_what_the_price_sheet_says(
+    more: tuple[str, ...], price: str, pair: Path, call: Call
+) -> None:
+    pytest.importorskip("braket.devices")
+    arguments = (str(pair), "--backend=ionq:forte-1", "--shots=2500", "--rehearse", *more)
+    code, out, _ = call("estimate", *arguments, "--max-usd=285")
+    assert code == 0
+    assert price in out
+    code, out, _ = call("submit", *arguments, "--max-usd=285")
+    assert code == 0
+    assert f"price: {price} (prices of" in out
+
+
 # ---- training
 
 
@@ -218,7 +235,7 @@ def test_a_training_is_priced_first_and_gone_on_with(
     vendor.set(fail=1)
     code, _, error = call("run", *TRAIN, "--out", out, "--quiet")
     assert code == 5
-    assert "paper:a4: 2 steps, 35 circuits, 3 jobs, at most 18.40 USD" in error
+    assert "paper:a4: 2 steps, 35 circuits, 3 jobs; price: 18.40 USD" in error
     assert call("retry", out)[0] == 0
     vendor.set(held=True)
     code, printed, error = call("collect", out, "--continue")

@@ -151,6 +151,14 @@ def test_steps_may_be_numpy_integers(desk):
     assert desk.dispatcher.request_id(make_batch(), 3) == desk.plan(step=3).id
 
 
+def test_shots_may_be_numpy_integers(make):
+    desk = make(split_shots=40)
+    request = desk.sent(make_item(2, np.int64(110)), make_item(1, np.int32(7), seed=1))
+    assert request.id == desk.plan(make_item(2, 110), make_item(1, 7, seed=1)).id
+    desk.dispatcher.update(request)
+    check_complete(desk, request)
+
+
 @pytest.mark.parametrize(
     ("limits", "n_jobs"),
     [
@@ -453,6 +461,27 @@ def test_a_step_that_does_not_fit_as_a_whole_is_not_begun(make):
     assert desk.cloud.posts() == [] and set(desk.states(request)) == {"planned"}
 
 
+def test_what_waited_is_sent_at_the_price_of_the_day(make, monkeypatch):
+    desk = make(cap=Cap(max_usd=6.0))
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.execution.cloud.PER_SHOT", 0.02)
+        with pytest.raises(BudgetExceeded, match=r"10\.30 for the next job"):
+            desk.sent()
+    request = desk.plan()
+    assert desk.rows(request)[0].usd_high == pytest.approx(10.30)
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.execution.cloud.FEE", 1.30)
+        with pytest.raises(BudgetExceeded, match=r"6\.30 for the next job"):
+            desk.dispatcher.submit(request)
+    desk.dispatcher.submit(request)
+    assert desk.rows(request)[0].usd_high == pytest.approx(5.30)
+    assert desk.dispatcher.journal.totals().usd_queued == pytest.approx(5.30)
+    with pytest.raises(StorageError, match="not planned any more"):
+        desk.dispatcher.journal.reprice(
+            desk.rows(request)[0].token, desk.cloud.estimate(make_batch())
+        )
+
+
 def test_without_a_cap_nothing_is_sent(make):
     desk = make(cap=Cap())
     with pytest.raises(BudgetExceeded, match="a paid job needs a cap"):
@@ -683,6 +712,7 @@ def test_a_job_that_the_vendor_forgot_can_be_given_up(desk):
     (desk.cloud.folder / "job-0001.json").unlink()
     desk.dispatcher.give_up(desk.rows(request)[0], "lost")
     assert "has no job 'job-0001'" in desk.dispatcher.failed(request)[0].note
+    desk.dispatcher.update_charges()
     assert desk.dispatcher.journal.totals().usd_spent == pytest.approx(5.30)
 
 

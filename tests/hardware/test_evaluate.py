@@ -19,7 +19,7 @@ from qt_hw.errors import (
 )
 from qt_hw.execution.backend import Cost
 from qt_hw.execution.dispatcher import Dispatcher
-from qt_hw.execution.journal import Journal
+from qt_hw.execution.journal import JobRow, Journal
 from qt_hw.execution.registry import open_backend
 from qt_hw.hardware.collect import collect
 from qt_hw.hardware.evaluate import Submission, submit
@@ -210,6 +210,30 @@ def test_a_kill_neither_loses_nor_repeats(
     assert len(vendor.jobs()) == 1
     with Journal(home(pair).journal) as journal:
         assert journal.totals().usd_spent == pytest.approx(vendor.bill()) == pytest.approx(1.3)
+
+
+def test_a_kill_while_a_refusal_is_recorded_leaves_nothing_to_pay(
+    pair: Path, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {"mitigation": "readout", "options": {"max_bindings": 1}}
+    withdraw, withdrawn = Dispatcher.cancel, []
+
+    def first_only(dispatcher: Dispatcher, row: JobRow) -> None:
+        if withdrawn:
+            kill_this()
+        withdraw(dispatcher, row)
+        withdrawn.append(row)
+
+    vendor.set(offline=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Dispatcher, "cancel", first_only)
+        killed_in_child(lambda: send(pair, **more))
+    vendor.set(offline=False)
+    assert collect(pair).outcomes[0].state == "refused"
+    second = send(pair, **more)
+    assert (second.news, second.evaluation.number, len(second.jobs)) == ("sent", 2, 3)
+    assert [outcome.state for outcome in collect(pair).outcomes] == ["refused", "finished"]
+    assert [job["token"] for job in vendor.jobs()] == [row.token for row in second.jobs]
 
 
 def test_collect_keeps_to_the_recorded_cap(

@@ -6,14 +6,17 @@ command runs in forked children: one that is killed, then one that repeats it to
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ from qt_hw.execution.backend import Batch, Item
 from qt_hw.execution.budget import Cap
 from qt_hw.execution.dispatcher import Dispatcher
 from qt_hw.execution.journal import Journal
+from qt_hw.execution.rehearsal import rehearse
 from qt_hw.execution.store import Store
 from qt_hw.execution.watch import wait
 from qt_hw_braket import standin as braket_standin
@@ -42,11 +46,21 @@ LONGEST = 60
 
 
 class Vendor:
-    """A vendor whose jobs take two of the four circuits of the command."""
+    """A vendor whose jobs take two of the four circuits of the command.
 
+    Attributes:
+        name: As users type it.
+        backend: Class of its backend.
+        job: Class of its jobs.
+        unit: Of its bills, as in the journal.
+        variable: Of the environment, sends the client to the stand-in.
+    """
+
+    name: str
     backend: type
     job: type
     unit: str
+    variable: str
 
     def open(self) -> qt.Backend:
         """Return the backend; connects when it is first used."""
@@ -70,10 +84,11 @@ class Vendor:
 
 
 class Ibm(Vendor):
-    backend, job, unit = IbmDevice, IbmJob, "qpu_seconds"
+    name, backend, job, unit = "ibm:ibm_manila", IbmDevice, IbmJob, "qpu_seconds"
+    variable = "QISKIT_IBM_URL"
 
     def open(self) -> qt.Backend:
-        return qt.backend("ibm:ibm_manila", layout=[3, 1, 2], max_executions=2 * SHOTS)
+        return qt.backend(self.name, layout=[3, 1, 2], max_executions=2 * SHOTS)
 
     @contextmanager
     def serve(self, state: Path) -> Iterator[Any]:
@@ -92,10 +107,11 @@ class Ibm(Vendor):
 
 
 class Ionq(Vendor):
-    backend, job, unit = BraketDevice, BraketJob, "usd"
+    name, backend, job, unit = "ionq:forte-1", BraketDevice, BraketJob, "usd"
+    variable = "AWS_ENDPOINT_URL_BRAKET"
 
     def open(self) -> qt.Backend:
-        return qt.backend("ionq:forte-1")
+        return qt.backend(self.name)
 
     @contextmanager
     def serve(self, state: Path) -> Iterator[Any]:
@@ -161,8 +177,8 @@ def watched(vendor: Vendor) -> dict[str, Any]:
         (Journal, "adopt", "submitted"),
         (vendor.job, "result", "fetched"),
         (Store, "save_counts", "stored"),
+        (vendor.job, "charge", "billed"),
         (Journal, "end", "done"),
-        (Journal, "charge", "charged"),
     ]
     return {"backends": (vendor.backend,), "http_too": True, "calls": calls}
 
@@ -185,8 +201,8 @@ INSTANTS = [
     ("after done", 1),
     ("before stored", 2),
     ("after stored", 2),
+    ("after billed", 2),
     ("after done", 2),
-    ("after charged", 2),
 ]
 
 
@@ -311,3 +327,23 @@ def test_a_kill_changes_nothing(tmp_path, truths, vendor, name, time):
         again = run_child(in_child(folder, vendor))
         assert again.status == 0
         check(folder, standin, vendor, truth)
+
+
+@pytest.mark.parametrize("vendor", VENDORS.values(), ids=VENDORS)
+def test_a_rehearsal_ends_with_the_command(tmp_path, vendor):
+    def rehearsed() -> None:
+        signal.alarm(LONGEST)
+        with rehearse(vendor.name, tmp_path / "vendor"):
+            (tmp_path / "address").write_text(os.environ[vendor.variable])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert run_child(rehearsed).killed
+    address = urlsplit((tmp_path / "address").read_text())
+    end = time.monotonic() + LONGEST
+    while True:
+        try:
+            socket.create_connection((address.hostname, address.port)).close()
+        except ConnectionRefusedError:
+            break
+        assert time.monotonic() < end, "the stand-in goes on without the command"
+        time.sleep(0.05)
