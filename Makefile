@@ -7,7 +7,7 @@ PEERS := $(VENV)/peers
 PEERS_READY := $(PEERS)/.ready
 PIP := -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help setup run test lint bench clean
+.PHONY: help setup run test lint bench kill clean
 
 help:
 	@echo "make setup   create .venv with everything installed"
@@ -15,6 +15,7 @@ help:
 	@echo "make test    tests and doctests with the coverage gate"
 	@echo "make lint    ruff, formatting, types"
 	@echo "make bench   every benchmark, against the peers"
+	@echo "make kill    200 random SIGKILLs while paid jobs are rehearsed (Linux; 15 minutes)"
 	@echo "make clean   remove environments, caches and build products (runs/ and data/ stay)"
 
 setup: $(READY)
@@ -46,6 +47,9 @@ $(PEERS_READY): benchmarks/requirements-peers.txt | $(READY)
 
 bench: $(READY) $(PEERS_READY)
 	for name in exact shots aer startup large; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+kill: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kill
 
 clean:
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache

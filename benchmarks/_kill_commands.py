@@ -99,13 +99,18 @@ class Command:
         """Use a vendor, and a copy of the run in ``trained`` where one is needed."""
         self.vendor, self._trained = vendor, trained
 
-    def begin(self, folder: Path) -> None:
-        """Make the folder; tokens follow from the identity of the run that is put into it."""
+    def begin(self, folder: Path, variant: int = 1) -> None:
+        """Make the folder; tokens follow from the identity of the run that is put into it.
+
+        Args:
+            folder: To make.
+            variant: Which of several correct results an undisturbed run shall come to.
+        """
         with Journal(folder / "rehearsal" / "journal.sqlite") as journal:
             journal.remember("run", _RUN)
 
     def run(self, folder: Path) -> None:
-        """Run to the end, as a process that may be killed: never returns half done."""
+        """Run to the end; for a process of its own, which may be killed."""
         start, log = importlib.import_module(self.vendor.start), folder.parent / "again"
         before = partial(_watch_requests, self.vendor, self.vendor.state(folder), log)
         start.child = partial(forked_service, before=before)  # type: ignore[attr-defined]
@@ -188,14 +193,13 @@ class Evaluate(Command):
 
     title = "evaluate"
 
-    def begin(self, folder: Path, number: int = 1) -> None:
-        """Make the folder, with ``number - 1`` evaluations that were refused."""
+    def begin(self, folder: Path, variant: int = 1) -> None:
         shutil.copytree(self._trained, folder)
         super().begin(folder)
         home, run = Home(run=folder, rehearsed=True), Run.open(folder)
-        for refused in range(1, number):
+        for number in range(1, variant):
             wanted = order(run, self.vendor.backend, shots=self.vendor.shots)
-            save(home, replace(wanted, number=refused, refused="the vendor was not there"))
+            save(home, replace(wanted, number=number, refused="the vendor was not there"))
 
     def _act(self, folder: Path) -> None:
         vendor = self.vendor

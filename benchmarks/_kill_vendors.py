@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from qt_hw.execution.loopback import Request
 
@@ -38,8 +38,8 @@ class Vendor(ABC):
 
     title: str
     backend: str
-    options: Mapping[str, Any]
-    rehearsal: Mapping[str, Any]
+    options: ClassVar[Mapping[str, Any]]
+    rehearsal: ClassVar[Mapping[str, Any]]
     shots: int
     unit: str
     column: str
@@ -63,8 +63,8 @@ class Ibm(Vendor):
 
     title, unit, column = "IBM", "QPU s", "qpu_seconds"
     backend, start = "ibm:ibm_manila", "qt_hw_ibm.standin.start"
-    options = {"max_executions": 500, "optimization_level": 1}
-    rehearsal = {"queue_seconds": 0.2}
+    options: ClassVar[Mapping[str, Any]] = {"max_executions": 500, "optimization_level": 1}
+    rehearsal: ClassVar[Mapping[str, Any]] = {"queue_seconds": 0.2}
     shots = 500
 
     def token_in(self, request: Request) -> str | None:
@@ -84,8 +84,13 @@ class Ionq(Vendor):
 
     title, unit, column = "IonQ (Braket)", "USD", "usd"
     backend, start = "ionq:forte-1", "qt_hw_braket.standin.start"
-    options: Mapping[str, Any] = {}
-    rehearsal = {"queue_seconds": 0.2, "run_seconds": 0.1, "shots": [10, 100], "max_executables": 5}
+    options: ClassVar[Mapping[str, Any]] = {}
+    rehearsal: ClassVar[Mapping[str, Any]] = {
+        "queue_seconds": 0.2,
+        "run_seconds": 0.1,
+        "shots": [10, 100],
+        "max_executables": 5,
+    }
     shots = 200
 
     def token_in(self, request: Request) -> str | None:

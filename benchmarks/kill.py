@@ -3,10 +3,11 @@
 python -m benchmarks.kill [--kills 200] [--seed 0]
 
 A command (an evaluation of a trained run, a short training) runs on a stand-in of a vendor's
-service, with the vendor's own client over HTTP, and is killed after a random time, again and
-again until it has finished: at any time, or soon after a write to the journal. Now and then the stand-in is killed too, with the command or a while
-before it, and goes on with the same jobs in the next attempt. What the journal, the vendor and
-the results then hold is compared with a run that was not disturbed. Linux only.
+service, with the vendor's own client over HTTP, and is killed again and again until it has
+finished: after a random time, or soon after a random write to the journal. Now and then the
+stand-in is killed too, with the command or a while before it, and goes on with the same jobs in
+the next attempt. What the journal, the vendor and the results then hold is compared with a run
+that was not disturbed. Linux only.
 """
 
 from __future__ import annotations
@@ -20,22 +21,18 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks._kill_commands import COMMANDS, Command, Evaluate, Left, make_trained
+from benchmarks._kill_commands import COMMANDS, Command, Left, make_trained
 from benchmarks._kill_processes import Process, wait_for_end
+from benchmarks._kill_table import Tally, show
 from benchmarks._kill_vendors import VENDORS
 from benchmarks._timing import RESULTS, write
 
-#: States of the journal at a death, as printed.
-STATES = ("nothing", "planned", "submitting", "submitted", "done")
 #: After so many kills a command is let run to its end.
 MOST_KILLS = 12
 #: Share of the kills that hit the stand-in too: at once, or a while before the command.
@@ -68,40 +65,6 @@ _IMPORTS = (
 )
 
 
-@dataclass(kw_only=True)
-class Tally:
-    """What happened to one command at one vendor."""
-
-    vendor: str
-    command: str
-    unit: str
-    rounds: int = 0
-    kills: int = 0
-    states: Counter[str] = field(default_factory=Counter)
-    services: int = 0
-    failed: int = 0
-    planned: int = 0
-    jobs: int = 0
-    duplicates: int = 0
-    again: int = 0
-    lost: int = 0
-    low: float = 0.0
-    high: float = 0.0
-    billed: float = 0.0
-    recorded: float = 0.0
-
-    def add(self, left: Left, same: bool) -> None:
-        """Count a finished round."""
-        self.rounds += 1
-        self.planned += len(left.tokens)
-        self.jobs += len(left.at_vendor)
-        self.duplicates += left.duplicates
-        self.again += left.again
-        self.lost += not same
-        self.low, self.high = self.low + left.low, self.high + left.high
-        self.billed, self.recorded = self.billed + left.billed, self.recorded + left.recorded
-
-
 class Trial:
     """One command at one vendor: undisturbed runs to compare with, and rounds of kills."""
 
@@ -112,32 +75,30 @@ class Trial:
         self.tally = Tally(vendor=vendor.title, command=command.title, unit=vendor.unit)
         self.problems: list[str] = []
         self._truths: dict[int, Left] = {}
-        self._seconds = LONGEST
+        self._seconds, self._rounds = LONGEST, 0
         self._truth(1)
 
-    def _truth(self, number: int) -> Left:
-        """Return what an undisturbed run leaves behind, the ``number``-th if there are several."""
-        if number not in self._truths:
-            folder = self._place / f"undisturbed-{number}" / "run"
+    def _truth(self, variant: int) -> Left:
+        """Return what an undisturbed run leaves behind."""
+        if variant not in self._truths:
+            folder = self._place / f"undisturbed-{variant}" / "run"
             folder.parent.mkdir(parents=True)
-            if isinstance(self.command, Evaluate):
-                self.command.begin(folder, number)
-            else:
-                self.command.begin(folder)
+            self.command.begin(folder, variant)
             start = time.monotonic()
             process = self._start(folder)
             if not process.wait(LONGEST) or process.status != 0:
                 raise SystemExit(f"an undisturbed run failed: {folder.parent / 'log'}")
             self._seconds = min(self._seconds, time.monotonic() - start)
-            self._truths[number] = self.command.left(folder)
-        return self._truths[number]
+            self._truths[variant] = self.command.left(folder)
+        return self._truths[variant]
 
     def _start(self, folder: Path) -> Process:
         return Process(lambda: self.command.run(folder), folder.parent / "log")
 
     def round(self) -> None:
         """Kill a command until it has finished, then look at what it left behind."""
-        folder = self._place / f"round-{self.tally.rounds}" / "run"
+        self._rounds += 1
+        folder = self._place / f"round-{self._rounds}" / "run"
         folder.parent.mkdir(parents=True)
         self.command.begin(folder)
         before = len(self.problems)
@@ -217,26 +178,7 @@ def state_of(journal: Path) -> str:
             shutil.copy(path, scratch)
         with closing(sqlite3.connect(Path(scratch) / journal.name)) as db:
             row = db.execute("select state from events order by number desc").fetchone()
-    return "nothing" if row is None else str(row[0])
-
-
-def show(tallies: Sequence[Tally]) -> str:
-    """Return the table as Markdown."""
-    head = (
-        f"| vendor | command | rounds | kills | last state in the journal ({', '.join(STATES)}) | "
-        "stand-in killed | jobs planned | jobs at the vendor | second jobs | sent again | "
-        "results lost | planned | billed | recorded |"
-    )
-    lines = [head, "|---|---|" + "---:|" * (head.count("|") - 3)]
-    for t in tallies:
-        states = ", ".join(str(t.states[state]) for state in STATES)
-        low, high = f"{t.low:.2f}", f"{t.high:.2f}"
-        planned = high if low == high else f"{low}–{high}"
-        cells = [t.vendor, t.command, t.rounds, t.kills, states, t.services, t.planned, t.jobs]
-        cells += [t.duplicates, t.again, t.lost, f"{planned} {t.unit}"]
-        cells += [f"{t.billed:.2f} {t.unit}", f"{t.recorded:.2f} {t.unit}"]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines) + "\n"
+    return "none" if row is None else str(row[0])
 
 
 def trials_in(place: Path, seed: int) -> list[Trial]:

@@ -27,6 +27,8 @@ _LATER = frozenset(
         "ServiceQuotaExceededException",
     }
 )
+#: What AWS says to a request that a clock more than five minutes wrong has signed.
+_CLOCK = ("Signature expired", "Signature not yet current", "RequestTimeTooSkewed")
 #: Errors in which no byte of the request was sent.
 _NOT_SENT = ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError")
 
@@ -46,7 +48,7 @@ def _text(error: Exception) -> str:
     """Return one line: the service's words, or the client's."""
     response: dict[str, Any] = getattr(error, "response", None) or {}
     message = str(response.get("Error", {}).get("Message", "") or error).strip()
-    first = message.splitlines()[0][:300].rstrip(". ") if message else ""
+    first = message.splitlines()[0][:300].rstrip(".: ") if message else ""
     name = code_of(error) or type(error).__name__
     return f"{name}: {first}" if first else name
 
@@ -56,6 +58,8 @@ def _advice(error: Exception) -> str:
     from botocore import exceptions
 
     code, status = code_of(error), _status_of(error)
+    if any(word in _text(error) for word in _CLOCK):
+        return "; set the clock of this machine right and repeat the command"
     if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
         return "; give credentials: aws configure, aws sso login, or AWS_PROFILE"
     if isinstance(error, exceptions.NoRegionError):

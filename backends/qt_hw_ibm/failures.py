@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from qt_hw.errors import AmbiguousSubmission, PermanentError, QtHwError, TransientError
 from qt_hw_ibm.wire import Wire
 
-__all__ = ["SAVE_ACCOUNT", "is_vendor_error", "login_failure", "one_line", "refused", "submission"]
+__all__ = [
+    "SAVE_ACCOUNT",
+    "is_vendor_error",
+    "login_failure",
+    "one_line",
+    "refused",
+    "status_in",
+    "submission",
+]
 
 SAVE_ACCOUNT = (
     "QiskitRuntimeService.save_account(token=..., instance=..., set_as_default=True), see "
@@ -28,12 +36,16 @@ def one_line(text: object) -> str:
 _HTTP_ERROR = re.compile(r"\b\d{3} (?:Client|Server) Error: (.*?) for url: \S+ ?(.*)$")
 
 
+#: ", Error code: 1234.", after which the client may repeat all that the server said.
+_SERVICE_CODE = re.compile(r", Error code: (\w+)\..*$")
+
+
 def _detail(error: BaseException, wire: Wire) -> str:
     """Return the essence of a client's error: what the server says, or how the line failed."""
     text = _words(error)
     found = _HTTP_ERROR.search(" ".join(str(getattr(error, "message", None) or error).split()))
     if found is not None:
-        reason, said = found[1], found[2].strip("{} '\"")
+        reason, said = found[1], _SERVICE_CODE.sub(r" (\1)", found[2]).strip("{} '\"")
         return one_line(f"{reason}: {said}" if said else reason)
     failure = wire.failure
     if failure is not None and failure.status is not None:
@@ -69,7 +81,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _status_in(error: BaseException) -> int | None:
+def status_in(error: BaseException) -> int | None:
     """Return the HTTP status that an error or what caused it carries."""
     for link in _chain(error):
         status = getattr(link, "status_code", None)
@@ -84,7 +96,7 @@ def _status(error: BaseException, wire: Wire) -> int | None:
     if any(isinstance(link, IBMNotAuthorizedError) for link in _chain(error)):
         return 401
     failure = wire.failure
-    return _status_in(error) if failure is None else failure.status
+    return status_in(error) if failure is None else failure.status
 
 
 def refused(error: BaseException, wire: Wire, doing: str) -> QtHwError:
@@ -127,19 +139,19 @@ def _refusal(status: int | None, text: str) -> QtHwError:
 def submission(error: Exception, wire: Wire, device: str) -> Exception:
     """Return the error for a request for a job that ended with ``error``.
 
-    Only a request that never left, or one refused by a status, surely made no job.
+    Only a request that never left, or one refused at the first attempt, surely made no job.
     """
     doing = f"submitting to {device}"
-    request = wire.job_request
+    request, repeated = wire.job_request, False
     if wire.mounted:
         if request is None and not is_vendor_error(error):
             return error
         if request is None or not request.sent:
             return refused(error, wire, doing)
-        status = request.status
+        status, repeated = request.status, request.repeated
     else:
-        status = _status_in(error)
-    if status is not None and 400 <= status < 500 and status != 408:
+        status = status_in(error)
+    if status is not None and 400 <= status < 500 and status != 408 and not repeated:
         return _refusal(status, f"{doing}: {_detail(error, wire)}")
     if status is None:
         how = "the connection broke before IBM's reply"
@@ -156,7 +168,7 @@ def login_failure(error: BaseException) -> QtHwError:
 
     if isinstance(error, AccountNotFoundError):
         return PermanentError(f"no IBM account is saved on this machine; save one: {SAVE_ACCOUNT}")
-    status = _status_in(error)
+    status = status_in(error)
     if status in (400, 401, 403):
         return PermanentError(f"IBM does not know the API key; save the right one: {SAVE_ACCOUNT}")
     if status is not None or any(isinstance(link, OSError) for link in _chain(error)):

@@ -91,7 +91,7 @@ class IbmJob(Job):
             return counts_of(self._fetch())
         except BadResult as error:
             raise BadResult(f"the result of job {self.id} is damaged: {error}") from error
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
             raise BadResult(f"the result of job {self.id} does not fit: {error!r}") from error
 
     def _fetch(self) -> Any:
@@ -142,8 +142,7 @@ class IbmJob(Job):
         if self.status() is not JobStatus.QUEUED:
             return None
         connection, device = self._connection, self._connection.device
-        metrics = connection.ask(lambda: self._job().metrics(), f"asking for job {self.id}")
-        place = metrics.get("position_in_queue")
+        place = self._metrics(f"asking for job {self.id}").get("position_in_queue")
         if place is not None:
             return f"place {place} in the queue of {device}"
         state = connection.ask(lambda: connection.backend.status(), f"asking for {device}")
@@ -156,10 +155,14 @@ class IbmJob(Job):
             TransientError: IBM cannot be reached.
             PermanentError: IBM refuses to answer.
         """
-        doing = f"asking for the usage of job {self.id}"
-        usage = self._connection.ask(lambda: self._job().metrics(), doing).get("usage", {})
-        seconds = usage.get("qpu_charge_time_seconds", usage.get("quantum_seconds"))
-        if seconds is None or usage.get("status", "complete") == "pending":
+        usage = self._metrics(f"asking for the usage of job {self.id}").get("usage") or {}
+        charged, older_name = usage.get("qpu_charge_time_seconds"), usage.get("quantum_seconds")
+        seconds = older_name if charged is None else charged
+        if seconds is None or usage.get("status") == "pending":
             return None
         usd = None if self._rate is None else self._rate * float(seconds)
         return Charge(usd=usd, qpu_seconds=float(seconds), source="vendor")
+
+    def _metrics(self, doing: str) -> dict[str, Any]:
+        metrics = self._connection.ask(lambda: self._job().metrics(), doing)
+        return metrics if isinstance(metrics, dict) else {}

@@ -7,6 +7,7 @@ with the process at the latest.
 
 from __future__ import annotations
 
+import os
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ class Modes:
         self._connection, self._options = connection, options
         self._batch: Any = None
         self._session: Any = None
-        self._session_ends = 0.0
+        self._session_ends, self._session_owner = 0.0, 0
         self._close_session: Callable[[], Any] = lambda: None
 
     def makes_batch(self, n_jobs: int) -> bool:
@@ -54,7 +55,7 @@ class Modes:
             yield
         finally:
             self._batch = None
-            _close(connection, opened)
+            _close(connection, opened, os.getpid())
 
     def current(self, remaining_seconds: float | None) -> Any:
         """Return the vendor's object that the next job is submitted through.
@@ -70,9 +71,20 @@ class Modes:
             return self._batch
         if self._options.mode != "session":
             return self._connection.backend
-        if self._session is None or time.monotonic() > self._session_ends:
+        if not self._session_is_open():
             self._open_session(remaining_seconds)
         return self._session
+
+    def _session_is_open(self) -> bool:
+        """Whether there is a session of this process; IBM ends one that is idle for a minute."""
+        if self._session is None or self._session_owner != os.getpid():
+            return False
+        if time.monotonic() > self._session_ends:
+            return False
+        connection = self._connection
+        doing = f"asking for the session on {connection.device}"
+        details = connection.ask(self._session.details, doing)
+        return bool(details and details["accepting_jobs"])
 
     def _open_session(self, remaining_seconds: float | None) -> None:
         from qiskit_ibm_runtime import Session
@@ -86,9 +98,11 @@ class Modes:
             lambda: Session(backend=connection.backend, max_time=limit),
             f"opening a session on {connection.device}",
         )
-        self._session_ends = time.monotonic() + limit
+        self._session_ends, self._session_owner = time.monotonic() + limit, os.getpid()
         # Also when the program ends, so that no idle time is billed after it.
-        self._close_session = weakref.finalize(self, _close, connection, self._session)
+        self._close_session = weakref.finalize(
+            self, _close, connection, self._session, os.getpid()
+        )
 
     def close(self) -> None:
         """Close the session, if there is one: its queued jobs still run."""
@@ -96,7 +110,9 @@ class Modes:
         self._session = None
 
 
-def _close(connection: Connection, opened: Any) -> None:
+def _close(connection: Connection, opened: Any, owner: int) -> None:
+    if owner != os.getpid():  # a forked child ends: the session is its parent's
+        return
     # What cannot be closed ends by itself, after its idle time; the jobs are in.
     with suppress(TransientError, PermanentError):
         connection.ask(opened.close, f"closing a batch or session on {connection.device}")

@@ -7,6 +7,7 @@ checked against a bill, so the high end has a margin.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,10 +68,10 @@ def read_prices(file: str | None = None) -> Prices:
     try:
         table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
         return Prices(
-            usd_per_second={str(k): float(v) for k, v in table["usd_per_second"].items()},
-            per_job=float(table["seconds"]["per_job"]),
-            per_execution=float(table["seconds"]["per_execution"]),
-            usual_rep_delay=float(table["seconds"]["usual_rep_delay"]),
+            usd_per_second={str(k): _number(v) for k, v in table["usd_per_second"].items()},
+            per_job=_number(table["seconds"]["per_job"]),
+            per_execution=_number(table["seconds"]["per_execution"]),
+            usual_rep_delay=_number(table["seconds"]["usual_rep_delay"]),
             source=f"prices of {table['date']} ({table['source']})",
         )
     except OSError as error:
@@ -80,6 +81,13 @@ def read_prices(file: str | None = None) -> Prices:
             f"{path} is no table of prices ({error!r}); it needs date, source, [usd_per_second] "
             "and [seconds] as in prices.toml of qt_hw_ibm"
         ) from error
+
+
+def _number(value: Any) -> float:
+    # A negative price, or one that is not a number, would never reach a cap.
+    if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"{value!r} is not a number of at least 0")
+    return float(value)
 
 
 def estimate(

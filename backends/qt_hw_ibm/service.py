@@ -6,7 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from qt_hw.errors import PermanentError, QtHwError, TransientError, UnknownName
@@ -20,6 +20,9 @@ T = TypeVar("T")
 #: The vendor's search returns pages of at most this many jobs; one token has one, rarely two.
 _MOST_FOUND = 50
 
+#: Where the client finds IBM; a rehearsal sets it.
+_ADDRESS = "QISKIT_IBM_URL"
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -32,7 +35,9 @@ def quiet() -> Iterator[None]:
 class Connection:
     """The vendor's client for one device.
 
-    Credentials stay with the client, which finds the account by itself.
+    Credentials stay with the client, which finds the account by itself. The login is made when it
+    is first needed, once per process: a connection that a forked child shared with its parent would
+    mix up their answers. A backend of a rehearsal never turns to the real IBM after it.
 
     Attributes:
         device: Name of the device.
@@ -51,18 +56,36 @@ class Connection:
         self.device, self._instance = device, instance
         self.wire = Wire(retry_posts)
         self.login = 0
+        self._address, self._owner = os.environ.get(_ADDRESS), os.getpid()
         self._service: Any = None
         self._backend: Any = None
         self._crn: str | None = None
+
+    def _check_process(self) -> None:
+        """Forget the login of a parent process.
+
+        Raises:
+            PermanentError: A rehearsal has begun or ended since the backend was opened.
+        """
+        if os.environ.get(_ADDRESS) != self._address:
+            raise PermanentError(
+                f"the address of IBM ({_ADDRESS}) has changed, as when a rehearsal begins or ends: "
+                "open the backend again"
+            )
+        if self._owner != os.getpid():
+            self.drop()
+            self._owner = os.getpid()
 
     @property
     def service(self) -> Any:
         """Return the client; logs in when first asked.
 
         Raises:
-            PermanentError: No account, or IBM does not accept it.
+            PermanentError: No account, or IBM does not accept it; or a rehearsal has begun or
+                ended since the backend was opened.
             TransientError: IBM cannot be reached.
         """
+        self._check_process()
         if self._service is None:
             from qiskit_ibm_runtime import QiskitRuntimeService
 
@@ -91,6 +114,7 @@ class Connection:
             PermanentError: It is retired; or see ``service``.
             TransientError: See ``service``.
         """
+        self._check_process()
         if self._backend is None:
             self.ask(self._find_backend, f"looking for {self.device}")
         return self._backend
@@ -147,25 +171,34 @@ class Connection:
     def jobs(self, token: str) -> list[Any]:
         """Return the vendor's objects of all jobs tagged ``token``, oldest first.
 
-        No time is given: the local clock may be wrong.
+        No time is given: the local clock may be wrong. Every instance of the account is asked: a
+        device may belong to several, and which of them a job went through is not kept.
         """
 
         def search() -> list[Any]:
-            found = self.service.jobs(
-                limit=_MOST_FOUND,
-                job_tags=[token],
-                instance=instance,
-                descending=False,
-            )
-            return [job for job in found if token in (job.tags or ())]
+            found = {
+                str(job.job_id()): job
+                for instance in self._instances()
+                for job in self._tagged(token, instance)
+            }
+            return sorted(found.values(), key=lambda job: job.creation_date)
 
-        instance = self._instance_of_jobs()
         return self.ask(search, f"looking for the jobs of {token}")
 
-    def _instance_of_jobs(self) -> str | None:
-        """Return the CRN of the instance that has the device; None leaves it to the client."""
-        if self._crn is None:
-            # The jobs of a device that is retired are still there.
-            with suppress(PermanentError, UnknownName):
-                _ = self.backend
-        return self._crn
+    def _instances(self) -> list[str]:
+        """Return the CRNs of the account, that of the device last: the client stays with it."""
+        found = dict.fromkeys(str(entry["crn"]) for entry in self.service.instances())
+        return sorted(found, key=lambda crn: crn == self._crn)
+
+    def _tagged(self, token: str, instance: str) -> list[Any]:
+        try:
+            found = self.service.jobs(
+                limit=_MOST_FOUND, job_tags=[token], instance=instance, descending=False
+            )
+        except Exception as error:
+            # An instance that the user may not look into can have no job of theirs.
+            if failures.status_in(error) == 403 and instance != self._crn:
+                self.wire.reset()
+                return []
+            raise
+        return [job for job in found if token in (job.tags or ())]

@@ -27,12 +27,14 @@ class Exchange:
     Attributes:
         status: Of the reply; None where none came.
         sent: False if no connection came about, so that nothing can have arrived.
+        repeated: Whether the client sent it again: the status is that of the last attempt.
     """
 
     method: str
     path: str
     status: int | None = None
     sent: bool = True
+    repeated: bool = False
 
     @property
     def makes_job(self) -> bool:
@@ -141,6 +143,7 @@ def _adapter_class() -> Any:
                 exchange.sent = self.wire.retry_posts or not _never_connected(error)
                 raise
             exchange.status = response.status_code
+            exchange.repeated = bool(getattr(response.raw.retries, "history", ()))
             return response
 
     return Adapter

@@ -113,7 +113,8 @@ def _print(bill: Bill) -> None:
         known = charged(second["usd"], second["qpu_seconds"])
         state = "cancelled" if second["cancelled"] else "second job"
         rows.append(("second job", state, "", known or "not known yet", "", short_id(second["id"])))
-    print_table(simple_table(("for", "state", "estimate", "charged", "source", "job"), rows))
+    headers = ("for", "state", "estimate", "charged", "source", "job")
+    print_table(simple_table(headers, rows, wrap=True))
     print(f"in all: {spending(bill.totals, bill.caps) or 'nothing'}")
     if bill.problem is not None:
         print(f"the vendor cannot be asked ({bill.problem}): as last known")

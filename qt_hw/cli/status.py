@@ -22,12 +22,14 @@ __all__ = ["status"]
 _FIRST, _GROWTH, _LONGEST = 2.0, 1.5, 60.0
 #: How many jobs that are done are listed unless all are asked for.
 _LISTED = 10
+#: Letters of a token, which stand for a job without an id.
+_TOKEN = 13
 
 
 def status(
     run: RunFolder,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Keep asking until no job is open.")
+        bool, typer.Option("--watch", help="Keep asking until all jobs have ended.")
     ] = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask no vendor: show what the journal has.")
@@ -63,13 +65,13 @@ def _watch(found: list[Standing], look: object, everything: bool) -> None:
     assert callable(look)
     console, pause = Console(), _FIRST
     if not console.is_terminal:
-        while any(standing.n_open for standing in found):
+        while any(standing.n_moving for standing in found):
             time.sleep(pause)
             pause, found = min(_LONGEST, pause * _GROWTH), look()
         _print(found, everything)
         return
     with Live(_picture(found, everything), console=console, auto_refresh=False) as live:
-        while any(standing.n_open for standing in found):
+        while any(standing.n_moving for standing in found):
             time.sleep(pause)
             pause, found = min(_LONGEST, pause * _GROWTH), look()
             live.update(_picture(found, everything), refresh=True)
@@ -130,7 +132,8 @@ def _table(standing: Standing, everything: bool) -> Table:
 
     headers = ("for", "backend", "state", "shots", "price", "when", "job", "queue")
     lines = list(standing.lines) if everything else _listed(standing)
-    return simple_table(headers, [_cells(line) for line in lines])
+    shown = len(headers) if any(line.place for line in lines) else len(headers) - 1
+    return simple_table(headers[:shown], [_cells(line)[:shown] for line in lines], wrap=True)
 
 
 def _cells(line: JobLine) -> tuple[str, ...]:
@@ -152,7 +155,7 @@ def _cells(line: JobLine) -> tuple[str, ...]:
         f"{row.shots:,}",
         known or estimate,
         _when(row),
-        short_id(row.id) or row.token,
+        short_id(row.id) or row.token[:_TOKEN],
         line.place,
     )
 

@@ -45,11 +45,13 @@ def evaluations_table(columns: Sequence[Mapping[str, Any]]) -> Table:
     return figures_table([str(column["name"]) for column in columns], rows)
 
 
-def simple_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Return a plain table of text; the last column may wrap."""
+def simple_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: bool = False
+) -> Table:
+    """Return a plain table of text; the last column may wrap, with ``wrap`` every one."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers[:-1]:
-        table.add_column(header, no_wrap=True)
+        table.add_column(header, no_wrap=not wrap, overflow="fold" if wrap else "ellipsis")
     table.add_column(headers[-1], overflow="fold")
     for row in rows:
         table.add_row(*row)

@@ -77,5 +77,5 @@ def _text(dispatcher: Dispatcher, rows: list[JobRow]) -> str:
     request = dispatcher.journal.request(rows[0].request)
     label = "" if request is None else f"{request.label}: "
     place = queue_place(dispatcher, rows)
-    queue = f", place in the queue: {place}" if place else ""
+    queue = f" ({place})" if place else ""
     return f"{label}{counted(len(rows), 'job')} at {dispatcher.backend.name}{queue}"

@@ -133,6 +133,11 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Stay quiet."""
 
+    def handle(self) -> None:
+        """Answer requests until the client has gone, in whatever way: it may have been killed."""
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
     def _answer(self) -> None:
         parts = urlsplit(self.path)
         request = Request(

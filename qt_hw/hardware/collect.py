@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from qt_hw.errors import (
-    AmbiguousSubmission,
+    BackendError,
     BadResult,
     BudgetExceeded,
     JobFailed,
@@ -144,7 +144,7 @@ class _Collector:
         try:
             return outcome(*self._ask(home, evaluation, waiting=waiting))
         except QtHwError as error:
-            return outcome("open", f"{evaluation.label}: {error}", error)
+            return outcome("open", f"{evaluation.label}: {error}{_hint(error)}", error)
 
     def _bench(self, folder: Path) -> Bench:
         if folder not in self._benches:
@@ -155,7 +155,7 @@ class _Collector:
         self, home: Home, evaluation: Evaluation, *, waiting: bool
     ) -> tuple[State, str, QtHwError | None]:
         bench = self._bench(home.run)
-        given = self._backend if self._is(evaluation.backend) else None
+        given = self._backend if not home.rehearsed and self._is(evaluation.backend) else None
         with open_dispatcher(
             evaluation.config(bench.run.config),
             home.run,
@@ -194,7 +194,7 @@ class _Collector:
         problem: QtHwError | None = None
         try:
             send(dispatcher, home, evaluation, run)
-        except (PreflightError, AmbiguousSubmission) as error:
+        except (PreflightError, BackendError) as error:
             problem = error  # jobs that were sent before are collected all the same
         request = request_of(dispatcher, evaluation, run)
         if waiting and problem is None:
@@ -218,8 +218,7 @@ class _Collector:
     ) -> tuple[State, str, QtHwError | None]:
         last, label = last_attempts(jobs), evaluation.label
         if problem is not None:
-            hint = "; submit it again with a higher cap" * isinstance(problem, BudgetExceeded)
-            return "open", f"{label}: {problem}{hint}", problem
+            return "open", f"{label}: {problem}{_hint(problem)}", problem
         if state_of(jobs) in ("open", "planned"):
             n_open = sum(row.state == "submitted" for row in last)
             done = f" ({len(last) - n_open} of {len(last)} done)" if len(last) > 1 else ""
@@ -233,3 +232,11 @@ class _Collector:
             "qt-hw retry pays for it once more"
         )
         return "failed", text, JobFailed(text)
+
+
+def _hint(problem: QtHwError) -> str:
+    if isinstance(problem, BudgetExceeded):
+        return "; submit it again with a higher cap"
+    if isinstance(problem, BadResult):
+        return "; no job is lost: collect again, or give it up with qt-hw retry --job"
+    return ""

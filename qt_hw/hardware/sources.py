@@ -78,7 +78,8 @@ def open_source(
 ) -> Iterator[Dispatcher]:
     """Yield the dispatcher behind a request of any kind; see ``open_dispatcher``."""
     config, rehearsal = source_of(home, request)
-    given = backend if backend is not None and backend.name == request.backend else None
+    same = backend is not None and backend.name == request.backend and rehearsal is None
+    given = backend if same else None
     with open_dispatcher(
         config, home.run, rehearsal=rehearsal, backend=given, say=say, lock=lock
     ) as dispatcher:

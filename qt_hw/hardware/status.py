@@ -10,7 +10,7 @@ from qt_hw.errors import QtHwError
 from qt_hw.execution.backend import Backend
 from qt_hw.execution.budget import Totals
 from qt_hw.execution.dispatcher import Dispatcher
-from qt_hw.execution.journal import OPEN, JobRow, Journal, RequestRow
+from qt_hw.execution.journal import JobRow, Journal, RequestRow
 from qt_hw.hardware.evaluation import Evaluation, records
 from qt_hw.hardware.home import Home, homes
 from qt_hw.hardware.sources import Caps, caps_of, open_source
@@ -58,9 +58,9 @@ class Standing:
     problems: Sequence[str]
 
     @property
-    def n_open(self) -> int:
-        """Number of jobs that have not ended."""
-        return sum(line.row.state in OPEN for line in self.lines)
+    def n_moving(self) -> int:
+        """Number of jobs that are on their way or at the vendor, and have not ended there."""
+        return sum(line.state in _MOVING for line in self.lines)
 
 
 def standings(
@@ -136,6 +136,7 @@ def _ask(
 
 
 _ENDED = ("done", "failed", "cancelled")
+_MOVING = ("submitting", "submitted", "queued", "running")
 
 
 def queue_place(dispatcher: Dispatcher, rows: Sequence[JobRow]) -> str:

@@ -11,7 +11,9 @@ from typing import Any
 
 from torch import nn
 
-from qt_hw.errors import ConfigError
+from qt_hw.errors import BudgetExceeded, ConfigError
+from qt_hw.execution.budget import refusals
+from qt_hw.execution.executor import JournalledExecutor
 from qt_hw.storage import write_json, write_text
 from qt_hw.tasks import Data, Task
 from qt_hw.training import figures
@@ -105,10 +107,15 @@ def _check_plan(
         if Run.open(folder).finished:
             return
     with open_executor(plan, folder, hardware) as executor:
-        if executor.immediate:
+        if not isinstance(executor, JournalledExecutor):
             check_model(plan, make_model(plan, target, executor))
-        else:
-            hardware.quoted(plan, quote_training(plan, executor, target))
+            return
+        quote = quote_training(plan, executor, target)
+        hardware.quoted(plan, quote)
+        journal, cap = executor.dispatcher.journal, executor.dispatcher.cap
+        begun = bool(journal.requests())  # its next step may be paid for already
+        if not begun and (reasons := refusals(quote.step, journal.totals(), cap)):
+            raise BudgetExceeded(reasons)
 
 
 def compare(folder: Path, runs: Mapping[str, Run]) -> Comparison:

@@ -107,8 +107,8 @@ def probability_vector(
     if differ:
         alone = "" if expected is None else f", by shots alone {expected:.3f}"
         distances = f"(total variation distance {distance:.3f}{alone})"
-        fits = len(title) + len(distances) < _TITLE_WIDTH
-        title += f"{' ' if fits else chr(10)}{distances}"
+        between = " " if len(title) + len(distances) < _TITLE_WIDTH else "\n"
+        title += f"{between}{distances}"
     _label(axes, title, xlabel, "probability")
     axes.margins(x=0.01)
     axes.legend(frameon=False)

@@ -110,20 +110,22 @@ def open_dispatcher(
         config: Names backend, account and caps.
         folder: The run folder.
         rehearsal: Options of the rehearsal; None: for real.
-        backend: In place of the one that ``config`` names.
+        backend: In place of the one that ``config`` names; not in a rehearsal.
         say: Told in one line what a user should know.
         lock: Whether to hold the folder: needed for everything but looking.
         hint: What to do if another process holds it.
 
     Raises:
         BudgetExceeded: There is no cap.
-        InputError: The backend costs nothing.
+        InputError: The backend costs nothing; or a rehearsal of an object.
         StorageError: Another process is writing to the folder.
     """
     name = config.backend.name
     home = folder if rehearsal is None else folder / "rehearsal"
     stand_in: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if rehearsal is not None:
+        if backend is not None:  # it may know the real service already
+            raise InputError("a rehearsal needs the backend's name, not an object")
         stand_in = open_stand_in(config, home / "service", rehearsal)
     elif backend is None:
         backend = make_backend(config)

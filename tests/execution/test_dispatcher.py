@@ -24,7 +24,7 @@ from qt_hw.execution.budget import Cap
 from qt_hw.execution.canonical import token_of
 from qt_hw.execution.dispatcher import Dispatcher
 from qt_hw.storage import locked
-from tests.execution.cloud import FEE, PER_SHOT, Cloud, make_batch, make_item
+from tests.execution.cloud import FEE, PER_SHOT, Cloud, CloudJob, make_batch, make_item
 from tests.execution.killing import run_child, together
 
 PLENTY = Cap(max_usd=100.0)
@@ -104,6 +104,10 @@ def expected(desk, request) -> list[np.ndarray]:
         for piece, counts in zip(row.pieces, of_token[row.token], strict=True):
             sums[piece.item][piece.start : piece.stop] += np.array(counts)
     return sums
+
+
+def unreachable(*args) -> None:
+    raise TransientError("no network")
 
 
 def check_complete(desk, request) -> None:
@@ -420,11 +424,6 @@ def test_a_search_that_fails_right_after_a_request_is_made_up_for(make):
 def test_a_second_job_that_cannot_be_cancelled_now_is_cancelled_later(make, monkeypatch):
     desk = make(may_duplicate=True)
     desk.cloud.faults, desk.cloud.queue = ["twice"], 3
-    from tests.execution.cloud import CloudJob
-
-    def unreachable(job):
-        raise TransientError("no network")
-
     with monkeypatch.context() as patch:
         patch.setattr(CloudJob, "cancel", unreachable)
         request = desk.sent()
@@ -510,6 +509,38 @@ def test_charges_that_come_late_are_asked_for_before_a_refusal(make):
     assert desk.dispatcher.journal.totals().usd_spent == pytest.approx(desk.cloud.bill())
     with pytest.raises(BudgetExceeded):
         desk.sent(step=3)
+
+
+def test_a_refusal_stands_where_charges_cannot_be_asked_for(make, monkeypatch):
+    desk = make(cap=Cap(max_usd=6.0))
+    desk.cloud.ends, desk.cloud.late_charges = ["fails"], 1
+    desk.dispatcher.update(desk.sent())
+    with monkeypatch.context() as patch:
+        patch.setattr(CloudJob, "charge", unreachable)
+        with pytest.raises(BudgetExceeded, match=r"5\.30 USD spent"):
+            desk.sent(step=1)
+    desk.sent(step=1)
+
+
+def test_the_charge_of_a_second_job_is_asked_for_too(make):
+    desk = make(may_duplicate=True)
+    desk.cloud.faults, desk.cloud.queue, desk.cloud.late_charges = ["twice"], 1, 2
+    request = desk.sent()
+    while desk.states(request) == ["submitted"]:
+        desk.dispatcher.update(request)
+    assert desk.dispatcher.journal.totals().usd_spent == pytest.approx(2 * 5.30)
+    desk.dispatcher.update_charges()
+    assert desk.dispatcher.journal.totals().usd_spent == pytest.approx(desk.cloud.bill())
+    assert desk.cloud.bill() == pytest.approx(5.30)
+
+
+def test_a_search_for_second_jobs_that_fails_does_not_hold_up_the_result(make, monkeypatch):
+    desk = make(may_duplicate=True)
+    request = desk.sent()
+    monkeypatch.setattr(desk.cloud, "find", unreachable)
+    desk.dispatcher.update(request)
+    check_complete(desk, request)
+    assert any("not known whether job-0001 has a second job" in text for text in desk.said)
 
 
 def test_charges_can_be_asked_for_by_themselves(desk):

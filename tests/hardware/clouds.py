@@ -331,8 +331,10 @@ def user(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> User:
-    # Drawing would take most of the time of these tests.
+    # Drawing and pauses would take most of the time of these tests.
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *given, **options: None)
+    monkeypatch.setattr("qt_hw.execution.watch.FIRST_PAUSE", 0.05)
+    monkeypatch.setattr("qt_hw.execution.watch.LONGEST_PAUSE", 0.2)
     return User(pair, monkeypatch, capsys, caplog)
 
 

@@ -85,19 +85,6 @@ def test_no_evaluation_crosses_the_cap(begin: Begin, user: User, name: str) -> N
 
 
 @VENDORS
-def test_a_retry_does_not_cross_the_cap(begin: Begin, user: User, name: str) -> None:
-    cloud, (cap, _, unit) = begin(name, "job-fails"), CAP[name]
-    assert user.submits(cloud).code == 0
-    wait_for_end(cloud)
-    assert user.collects().code == 5
-    seen = user.types("retry", user.pair, cap, "0.01")
-    assert (seen.code, len(cloud.jobs())) == (3, 1)
-    assert prices(seen.out, unit)
-    assert user.types("retry", user.pair, *cloud.cap).code == 0
-    ends_well(user, cloud, attempts=2)
-
-
-@VENDORS
 def test_a_training_costs_what_was_estimated_and_stops_before_the_cap(
     begin: Begin, user: User, tmp_path: Path, name: str
 ) -> None:

@@ -187,6 +187,15 @@ def test_a_rehearsal_stays_apart(pair: Path, vendor: Vendor) -> None:
     assert len(vendor.jobs()) == 1
 
 
+def test_an_object_is_never_rehearsed_with(pair: Path, vendor: Vendor) -> None:
+    device = open_backend("paper:a4")
+    with pytest.raises(InputError, match="a rehearsal needs the backend's name"):
+        submit(pair / "noiseless", device, shots=100, max_usd=5.0, rehearsal={})
+    send(pair, rehearsal={})
+    (outcome,) = collect(pair, backend=device).outcomes
+    assert (outcome.state, vendor.jobs()) == ("finished", [])
+
+
 # ---- killed
 
 

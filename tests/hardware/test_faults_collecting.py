@@ -67,9 +67,7 @@ def test_a_job_that_is_cancelled_at_the_vendor(begin: Begin, user: User, name: s
 
 @VENDORS
 @pytest.mark.parametrize("fault", ["truncated", "wrong-shape"])
-def test_a_damaged_result_is_fetched_again(
-    begin: Begin, user: User, name: str, fault: str
-) -> None:
+def test_a_damaged_result_is_fetched_again(begin: Begin, user: User, name: str, fault: str) -> None:
     cloud = submitted(begin, user, name, fault)
     seen = user.collects()
     assert seen.code == 5
@@ -168,12 +166,11 @@ def test_a_network_that_fails_while_waiting(begin: Begin, user: User, name: str)
 
 
 @VENDORS
-@pytest.mark.parametrize("state", ["offline", "retired"])
-def test_a_device_that_goes_after_the_job_is_done(
-    begin: Begin, user: User, name: str, state: str
+def test_a_device_that_is_retired_after_the_job_is_done(
+    begin: Begin, user: User, name: str
 ) -> None:
     cloud = submitted(begin, user, name)
-    cloud.out_of_order(state)
+    cloud.out_of_order("retired")
     ends_well(user, cloud)
 
 

@@ -138,12 +138,12 @@ def test_status_tells_what_the_vendor_says(pair: Path, vendor: Vendor) -> None:
     real, rehearsed = standings(pair)
     (line,) = real.lines
     assert (line.state, line.place, line.row.token) == ("queued", "7", done.jobs[0].token)
-    assert (real.totals.usd_queued, real.caps.max_usd, real.n_open) == (1.3, 100.0, 1)
+    assert (real.totals.usd_queued, real.caps.max_usd, real.n_moving) == (1.3, 100.0, 1)
     assert (real.home.rehearsed, rehearsed.home.rehearsed) == (False, True)
     assert rehearsed.lines[0].state == "queued"
     vendor.set(held=0)
-    (line,) = standings(pair)[0].lines
-    assert line.state == "done, not collected"
+    (real, _) = standings(pair)
+    assert (real.lines[0].state, real.n_moving) == ("done, not collected", 0)
 
 
 def test_status_works_without_the_vendor(pair: Path, vendor: Vendor) -> None:

@@ -12,8 +12,9 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,8 +67,8 @@ class Vendor:
         """Return the backend; connects when it is first used."""
         raise NotImplementedError
 
-    def serve(self, state: Path) -> AbstractContextManager[Any]:
-        """Return a stand-in to which the client is sent."""
+    def serve(self, state: Path, *faults: str) -> AbstractContextManager[Any]:
+        """Return a stand-in to which the client is sent; ``faults`` happen once each."""
         raise NotImplementedError
 
     def tokens(self, standin: Any) -> list[str]:
@@ -91,8 +92,9 @@ class Ibm(Vendor):
         return qt.backend(self.name, layout=[3, 1, 2], max_executions=2 * SHOTS)
 
     @contextmanager
-    def serve(self, state: Path) -> Iterator[Any]:
-        standin = ibm_standin.Standin(state, devices={"ibm_manila": "fake_manila"})
+    def serve(self, state: Path, *faults: str) -> Iterator[Any]:
+        devices = {"ibm_manila": "fake_manila"}
+        standin = ibm_standin.Standin(state, devices=devices, faults=faults)
         with standin, ibm_redirected(environment(standin.url)):
             yield standin
 
@@ -114,8 +116,8 @@ class Ionq(Vendor):
         return qt.backend(self.name)
 
     @contextmanager
-    def serve(self, state: Path) -> Iterator[Any]:
-        standin = braket_standin.Standin(state, max_executables=2)
+    def serve(self, state: Path, *faults: str) -> Iterator[Any]:
+        standin = braket_standin.Standin(state, max_executables=2, faults=faults)
         with standin, braket_standin.redirected(standin.url):
             yield standin
 
@@ -144,16 +146,17 @@ def dispatcher_of(folder: Path, vendor: Vendor) -> Dispatcher:
 
 
 def command(folder: Path, vendor: Vendor) -> None:
-    """Submit a step of two jobs, wait for it, write its counts."""
+    """Submit a step of two jobs, wait for it, pay anew for what failed, write its counts."""
     dispatcher = dispatcher_of(folder, vendor)
     form = dispatcher.prepare(ANSATZ).form
     angles = np.random.default_rng(5).uniform(-np.pi, np.pi, (ROWS, ANSATZ.n_angles))
     batch = Batch(items=(Item(form.circuit, form.gate_angles(angles), SHOTS),))
     request = dispatcher.plan(batch, 0, "step 0")
-    dispatcher.submit(request)
-    wait(dispatcher, [request])
-    counts = dispatcher.counts(request)
-    assert counts is not None
+    while (counts := dispatcher.counts(request)) is None:
+        for row in dispatcher.failed(request):
+            dispatcher.retry(request, row)
+        dispatcher.submit(request)
+        wait(dispatcher, [request])
     np.save(folder / "counts.npy", counts.arrays[0])
     dispatcher.update_charges()
     dispatcher.close()
@@ -178,31 +181,35 @@ def watched(vendor: Vendor) -> dict[str, Any]:
         (vendor.job, "result", "fetched"),
         (Store, "save_counts", "stored"),
         (vendor.job, "charge", "billed"),
-        (Journal, "end", "done"),
+        (Journal, "end", "ended"),
+        (Journal, "plan_again", "retried"),
     ]
     return {"backends": (vendor.backend,), "http_too": True, "calls": calls}
 
 
-#: Instant, and whether that of the first or of the second job.
+#: Fault of the first job; instant; whether that of the first or of the second job.
 INSTANTS = [
-    ("before planned", 1),
-    ("after planned", 1),
-    ("before submitting", 1),
-    ("after submitting", 1),
-    ("POST sent", 1),
-    ("POST answered", 1),
-    ("before submitted", 1),
-    ("after submitted", 1),
-    ("after submitting", 2),
-    ("POST answered", 2),
-    ("after submitted", 2),
-    ("after fetched", 1),
-    ("after stored", 1),
-    ("after done", 1),
-    ("before stored", 2),
-    ("after stored", 2),
-    ("after billed", 2),
-    ("after done", 2),
+    ("", "before planned", 1),
+    ("", "after planned", 1),
+    ("", "before submitting", 1),
+    ("", "after submitting", 1),
+    ("", "POST sent", 1),
+    ("", "POST answered", 1),
+    ("", "before submitted", 1),
+    ("", "after submitted", 1),
+    ("", "after submitting", 2),
+    ("", "POST answered", 2),
+    ("", "after submitted", 2),
+    ("", "after fetched", 1),
+    ("", "after stored", 1),
+    ("", "after ended", 1),
+    ("", "before stored", 2),
+    ("", "after stored", 2),
+    ("", "after billed", 2),
+    ("", "after ended", 2),
+    ("job-fails", "after ended", 1),
+    ("job-fails", "after retried", 1),
+    ("job-cancelled", "after ended", 1),
 ]
 
 
@@ -224,6 +231,7 @@ class Truth:
         template: A folder with the prepared circuit and nothing else.
         points: Its instants.
         tokens: Of its jobs, in the order of the plan.
+        states: Of its jobs in the journal.
         counts: What it measured.
         billed: What the vendor charged.
     """
@@ -231,34 +239,48 @@ class Truth:
     template: Path
     points: tuple[str, ...]
     tokens: list[str]
+    states: list[str]
     counts: np.ndarray
     billed: float
 
 
-def undisturbed(root: Path, vendor: Vendor) -> Truth:
+def template_of(root: Path, vendor: Vendor) -> Path:
+    """Return a folder with the prepared circuit.
+
+    It is made here, not in a child: the transpiler has threads, which a fork does not take along.
+    So is a first run, that children need not import everything again.
+    """
     with vendor.serve(root / "first"):
-        # Here, not in a child: the transpiler has threads, which a fork does not take along.
         dispatcher = dispatcher_of(root / "template", vendor)
         dispatcher.prepare(ANSATZ)
         dispatcher.close()
-        # Here, too: what a child would have to import is imported once.
         command(Path(shutil.copytree(root / "template", root / "here")), vendor)
-    with vendor.serve(root / "vendor") as standin:
-        shutil.copytree(root / "template", root / "run")
-        points = kill_points(in_child(root / "run", vendor), **watched(vendor))
+    return root / "template"
+
+
+def undisturbed(root: Path, vendor: Vendor, template: Path, *faults: str) -> Truth:
+    folder = Path(shutil.copytree(template, root / "run"))
+    with vendor.serve(root / "vendor", *faults) as standin:
+        points = kill_points(in_child(folder, vendor), **watched(vendor))
         tokens, billed = vendor.tokens(standin), vendor.billed(standin)
-    with Journal(root / "run" / "journal.sqlite") as journal:
-        assert [row.token for row in journal.jobs()] == tokens
-    counts, here = np.load(root / "run" / "counts.npy"), np.load(root / "here" / "counts.npy")
-    np.testing.assert_array_equal(counts, here)
-    return Truth(root / "template", points, tokens, counts, billed)
+    with Journal(folder / "journal.sqlite") as journal:
+        rows = journal.jobs()
+    assert [row.token for row in rows] == tokens
+    left = [row.state for row in rows]
+    return Truth(template, points, tokens, left, np.load(folder / "counts.npy"), billed)
 
 
 @pytest.fixture(scope="module")
-def truths(tmp_path_factory) -> dict[str, Truth]:
-    return {
-        name: undisturbed(tmp_path_factory.mktemp(name), vendor) for name, vendor in VENDORS.items()
-    }
+def truth_of(tmp_path_factory) -> Callable[[str, str], Truth]:
+    """Return what makes the undisturbed run of a vendor with a fault, once for all tests."""
+    template = cache(lambda key: template_of(tmp_path_factory.mktemp(key), VENDORS[key]))
+
+    @cache
+    def make(key: str, fault: str) -> Truth:
+        root = tmp_path_factory.mktemp(key)
+        return undisturbed(root, VENDORS[key], template(key), *filter(None, [fault]))
+
+    return make
 
 
 def settle(standin: Any, vendor: Vendor, child: Child) -> None:
@@ -282,7 +304,7 @@ def check(folder: Path, standin: Any, vendor: Vendor, truth: Truth) -> None:
     with Journal(folder / "journal.sqlite") as journal:
         rows, totals = journal.jobs(), journal.totals()
         assert [row.token for row in rows] == truth.tokens
-        assert {row.state for row in rows} == {"done"} and journal.duplicates() == []
+        assert [row.state for row in rows] == truth.states and journal.duplicates() == []
         spent = {"usd": totals.usd_spent, "qpu_seconds": totals.qpu_seconds_spent}
         assert spent[vendor.unit] == pytest.approx(truth.billed, abs=1e-9)
         assert all(getattr(row, vendor.unit) is not None for row in rows), "the vendor's own bill"
@@ -295,35 +317,37 @@ def states(folder: Path) -> list[str]:
         return [row.state for row in journal.jobs()]
 
 
-#: States of both jobs at the instants at which they are certain.
+#: States of the jobs at the instants at which they are certain.
 LEFT = {
-    ("before planned", 1): [],
-    ("after planned", 1): ["planned", "planned"],
-    ("after submitting", 1): ["submitting", "planned"],
-    ("POST answered", 1): ["submitting", "planned"],
-    ("after submitted", 1): ["submitted", "planned"],
-    ("POST answered", 2): ["submitted", "submitting"],
-    ("after submitted", 2): ["submitted", "submitted"],
-    ("after stored", 1): ["submitted", "submitted"],
-    ("after done", 1): ["done", "submitted"],
-    ("after stored", 2): ["done", "submitted"],
-    ("after done", 2): ["done", "done"],
+    ("", "before planned", 1): [],
+    ("", "after planned", 1): ["planned", "planned"],
+    ("", "after submitting", 1): ["submitting", "planned"],
+    ("", "POST answered", 1): ["submitting", "planned"],
+    ("", "after submitted", 1): ["submitted", "planned"],
+    ("", "POST answered", 2): ["submitted", "submitting"],
+    ("", "after submitted", 2): ["submitted", "submitted"],
+    ("", "after stored", 1): ["submitted", "submitted"],
+    ("", "after ended", 1): ["done", "submitted"],
+    ("", "after stored", 2): ["done", "submitted"],
+    ("", "after ended", 2): ["done", "done"],
+    ("job-fails", "after ended", 1): ["failed", "submitted"],
+    ("job-fails", "after retried", 1): ["failed", "done", "planned"],
+    ("job-cancelled", "after ended", 1): ["cancelled", "submitted"],
 }
 
 
-@pytest.mark.parametrize(("name", "time"), INSTANTS)
-@pytest.mark.parametrize("vendor", VENDORS.values(), ids=VENDORS)
-def test_a_kill_changes_nothing(tmp_path, truths, vendor, name, time):
-    (truth,) = (truths[key] for key, value in VENDORS.items() if value is vendor)
+@pytest.mark.parametrize(("fault", "name", "time"), INSTANTS)
+@pytest.mark.parametrize("key", VENDORS)
+def test_a_kill_changes_nothing(tmp_path, truth_of, key, fault, name, time):
+    vendor, truth = VENDORS[key], truth_of(key, fault)
     folder = Path(shutil.copytree(truth.template, tmp_path / "run"))
     at = number_of(truth.points, name, time)
-    with ExitStack() as stack:
-        standin = stack.enter_context(vendor.serve(tmp_path / "vendor"))
+    with vendor.serve(tmp_path / "vendor", *filter(None, [fault])) as standin:
         child = run_child(in_child(folder, vendor), kill_at=at, **watched(vendor))
         assert child.killed and child.reached == truth.points[: at + 1]
         settle(standin, vendor, child)
-        if (name, time) in LEFT:
-            assert states(folder) == LEFT[name, time]
+        if (fault, name, time) in LEFT:
+            assert states(folder) == LEFT[fault, name, time]
         again = run_child(in_child(folder, vendor))
         assert again.status == 0
         check(folder, standin, vendor, truth)

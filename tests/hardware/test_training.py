@@ -192,6 +192,15 @@ def test_a_pair_is_gone_on_with_and_compared(tmp_path: Path, vendor: Vendor) -> 
     train_pair(paid("account.region=mill"), out=tmp_path / "pair", resume=True, progress=False)
 
 
+def test_a_cap_below_one_step_is_refused_before_anything_is_trained(
+    tmp_path: Path, vendor: Vendor
+) -> None:
+    with pytest.raises(BudgetExceeded, match=r"17\.30 for the next job .* max_usd = 17\.00"):
+        train_pair(paid("budget.max_usd=17"), out=tmp_path / "pair", progress=False)
+    assert vendor.jobs() == []
+    assert not (tmp_path / "pair" / "noiseless").exists()
+
+
 def test_a_rehearsal_is_found_again_and_never_becomes_real(tmp_path: Path, vendor: Vendor) -> None:
     rehearsal = {"queue_seconds": 0.2}
     how = Hardware(waiting=False, rehearsal=rehearsal)

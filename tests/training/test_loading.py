@@ -40,6 +40,12 @@ def test_a_file_is_read_and_defaults_fill_the_rest(tmp_path: Path) -> None:
     assert config.is_noiseless
 
 
+def test_lists_among_the_options_of_a_backend_survive_the_way_through_toml() -> None:
+    config = load_config("digits-ibm", ["backend.options={layout=[3, 1, 2], mode='job', x=0.5}"])
+    assert config.backend.options == {"layout": (3, 1, 2), "mode": "job", "x": 0.5}
+    assert config_from_dict(tomllib.loads(to_toml(config))) == config
+
+
 def test_empty_hidden_layers_are_not_lost() -> None:
     config = load_config("mnist-qt", ["mapping.hidden=[]"])
     assert config.mapping.hidden == ()
@@ -65,6 +71,7 @@ def test_empty_hidden_layers_are_not_lost() -> None:
         ("mapping.hidden=[16, 8]", ("mapping", "hidden"), (16, 8)),
         ("scaling.learnable=true", ("scaling", "learnable"), True),
         ("backend.options.method=automatic", ("backend", "options"), {"method": "automatic"}),
+        ("backend.options.layout=[3, 1]", ("backend", "options"), {"layout": (3, 1)}),
         ("optimizer.schedule = cosine", ("optimizer", "schedule"), "cosine"),
     ],
 )

@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from qt_hw_braket.standin.capabilities import GATE_SHOTS
 from qt_hw_braket.standin.programs import parse
 from qt_hw_braket.standin.refusal import Refusal
 
-__all__ = ["check_request"]
+__all__ = ["check_clock", "check_request"]
+
+#: By how much the clock of a client may be wrong, and how AWS writes an instant.
+_SKEW, _INSTANT = timedelta(minutes=5), "%Y%m%dT%H%M%SZ"
+
+
+def check_clock(signed: str, now: datetime) -> None:
+    """Check when a request was signed, as AWS does.
+
+    Args:
+        signed: Header ``x-amz-date`` of the request.
+        now: The present instant.
+
+    Raises:
+        Refusal: More than five minutes ago, or in the future.
+    """
+    try:
+        then = datetime.strptime(signed, _INSTANT).replace(tzinfo=UTC)
+    except ValueError:
+        raise Refusal(400, "IncompleteSignature", "the request has no x-amz-date") from None
+    if abs(now - then) <= _SKEW:
+        return
+    early, edge = then < now, now - _SKEW if then < now else now + _SKEW
+    first = "Signature expired" if early else "Signature not yet current"
+    text = f"{first}: {signed} is {'now earlier' if early else 'still later'} than "
+    text += f"{edge.strftime(_INSTANT)} ({now.strftime(_INSTANT)} {'-' if early else '+'} 5 min.)"
+    raise Refusal(403, "InvalidSignatureException", text)
 
 
 def check_request(request: dict[str, Any], caps: dict[str, Any]) -> None:

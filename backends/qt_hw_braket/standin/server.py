@@ -14,7 +14,7 @@ from qt_hw.execution.loopback import Fault, Loopback, Reply, Request
 from qt_hw.storage import read_json, write_json
 from qt_hw_braket.devices import FORTE_1
 from qt_hw_braket.standin.capabilities import capabilities
-from qt_hw_braket.standin.checks import check_request
+from qt_hw_braket.standin.checks import check_clock, check_request
 from qt_hw_braket.standin.faults import OF_RESULTS, OF_TASKS, FaultBook, NamedFault
 from qt_hw_braket.standin.refusal import Refusal
 from qt_hw_braket.standin.results import Files, result_files
@@ -140,6 +140,7 @@ class Standin(Loopback):
                 return _json(body, status=refusal.status, headers=headers)
 
     def _braket(self, request: Request) -> Reply:
+        check_clock(request.headers.get("x-amz-date", ""), present())
         _, kind, *rest = request.path.split("/", 2)
         key = rest[0] if rest else ""
         body = json.loads(request.body) if request.body else {}

@@ -11,7 +11,7 @@ from typing import Any
 from qt_hw.errors import UnknownName
 from qt_hw.execution.loopback import Fault
 from qt_hw.storage import read_json, write_json
-from qt_hw_ibm.standin.replies import error_body
+from qt_hw_ibm.standin.replies import TRACE, error_body
 
 __all__ = ["NAMES", "Faults", "NamedFault", "check_names"]
 
@@ -80,7 +80,7 @@ class Faults:
             if name in _REQUESTS:
                 fields = _REQUESTS[name]
                 body = error_body(fields.get("status", 0), f"rehearsed fault {name!r}")
-                faults.append(NamedFault(name=name, body=body, **fields))
+                faults.append(NamedFault(name=name, body=body, headers=TRACE, **fields))
         return faults
 
     def strikes(self, name: str) -> bool:

@@ -14,7 +14,7 @@ from qt_hw_ibm.standin.replies import EMPTY, json_reply, not_found, refusal, tex
 from qt_hw_ibm.standin.store import FINAL, Job, Store
 from qt_hw_ibm.standin.worker import PROGRAMS
 
-__all__ = ["JobsApi", "iso", "public"]
+__all__ = ["JobsApi", "instance_of", "iso", "public"]
 
 _PAGE, _LARGEST_PAGE = 20, 200
 _INVALID_BODY = 1208
@@ -40,9 +40,9 @@ class JobsApi:
     def route(self, request: Request, parts: tuple[str, ...]) -> Reply:
         """Answer a request for ``/jobs/<parts>``, except for a new job."""
         if not parts:
-            return self._listing(request.query)
+            return self._listing(request.query, instance_of(request))
         job = self._store.job(parts[0])
-        if job is None:
+        if job is None or not _belongs(job, instance_of(request)):
             return not_found(f"job {parts[0]}")
         match request.method, parts[1:]:
             case "GET", ():
@@ -63,8 +63,8 @@ class JobsApi:
                 return EMPTY
         return not_found("/".join(parts))
 
-    def submit(self, body: Mapping[str, Any]) -> Reply:
-        """Make a job of the body of a request."""
+    def submit(self, body: Mapping[str, Any], instance: str) -> Reply:
+        """Make a job of the body of a request that came through ``instance``."""
         params, program = body.get("params"), PROGRAMS.get(str(body.get("program_id")))
         if program is None:
             return not_found(f"program {body.get('program_id')}")
@@ -87,6 +87,7 @@ class JobsApi:
             session_id=body.get("session_id"),
             cost=body.get("cost"),
             private=body.get("private", False),
+            instance=instance,
         )
         return json_reply({"id": job.id, "backend": job.backend})
 
@@ -116,8 +117,9 @@ class JobsApi:
                 counts[job.backend] = counts.get(job.backend, 0) + 1
         return counts
 
-    def _listing(self, query: Mapping[str, list[str]]) -> Reply:
-        found = [job for job in self._store.jobs() if _matches(job, query)]
+    def _listing(self, query: Mapping[str, list[str]], instance: str) -> Reply:
+        known = [job for job in self._store.jobs() if _belongs(job, instance)]
+        found = [job for job in known if _matches(job, query)]
         if query.get("sort") != ["ASC"]:
             found.reverse()
         offset = int(query.get("offset", ["0"])[0])
@@ -165,6 +167,15 @@ class JobsApi:
             waiting = sum(other.status == "Queued" for other in ahead)
             metrics["position_in_queue"] = waiting + 1
         return metrics
+
+
+def instance_of(request: Request) -> str:
+    """Return the CRN of the instance that a request is for."""
+    return request.headers.get("service-crn", "")
+
+
+def _belongs(job: Job, instance: str) -> bool:
+    return not job.instance or job.instance == instance
 
 
 def _matches(job: Job, query: Mapping[str, list[str]]) -> bool:

@@ -7,7 +7,10 @@ from typing import Any
 
 from qt_hw.execution.loopback import Reply
 
-__all__ = ["EMPTY", "json_reply", "not_found", "refusal", "text_reply"]
+__all__ = ["EMPTY", "TRACE", "error_body", "json_reply", "not_found", "refusal", "text_reply"]
+
+#: The service's name of a request; the client garbles errors that come without it.
+TRACE = {"uber-trace-id": "0:0:0:0"}
 
 #: The request was carried out; there is nothing to tell.
 EMPTY = Reply(status=204)
@@ -30,7 +33,8 @@ def error_body(code: int, message: str) -> bytes:
 
 def refusal(status: int, message: str, code: int | None = None) -> Reply:
     """Return an error with an HTTP status and the service's own code."""
-    return Reply(status=status, body=error_body(status if code is None else code, message))
+    body = error_body(status if code is None else code, message)
+    return Reply(status=status, body=body, headers=TRACE)
 
 
 def not_found(what: str) -> Reply:

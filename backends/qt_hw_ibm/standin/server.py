@@ -13,7 +13,7 @@ from qt_hw.execution.loopback import Fault, Loopback, Reply, Request
 from qt_hw_ibm.standin.account import CRN, Account
 from qt_hw_ibm.standin.devices import DEVICES, Devices, check_packages
 from qt_hw_ibm.standin.faults import Faults, NamedFault
-from qt_hw_ibm.standin.jobs_api import JobsApi, public
+from qt_hw_ibm.standin.jobs_api import JobsApi, instance_of, public
 from qt_hw_ibm.standin.replies import json_reply, not_found, refusal
 from qt_hw_ibm.standin.sessions_api import SessionsApi
 from qt_hw_ibm.standin.simulate import Simulator
@@ -105,7 +105,7 @@ class Standin(Loopback):
             case ("instances", "usage"):
                 return self._jobs.usage(CRN)
             case ("jobs",) if request.method == "POST":
-                return self._submit(json.loads(request.body))
+                return self._submit(request)
             case ("jobs", *rest):
                 return self._jobs.route(request, tuple(rest))
             case ("sessions", *rest):
@@ -118,7 +118,8 @@ class Standin(Loopback):
                 return json_reply({"state": False, "status": fault, "length_queue": 0})
         return self._devices.route(name, "status", self._jobs.queued().get(name, 0))
 
-    def _submit(self, body: dict[str, Any]) -> Reply:
+    def _submit(self, request: Request) -> Reply:
+        body: dict[str, Any] = json.loads(request.body)
         if body.get("backend") not in self._devices.snapshots:
             return not_found(f"backend {body.get('backend')}")
         session = body.get("session_id")
@@ -127,7 +128,7 @@ class Standin(Loopback):
             return not_found(f"session {session}")
         if not accepts:
             return refusal(400, f"The session {session} is closed.", 1217)
-        reply = self._jobs.submit(body)
+        reply = self._jobs.submit(body, instance_of(request))
         self._worker.wake()
         return reply
 

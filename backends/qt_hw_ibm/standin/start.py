@@ -6,7 +6,9 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from qt_hw.errors import UnknownName
 from qt_hw.execution.loopback import child
 from qt_hw_ibm.standin.account import API_KEY, CRN
 from qt_hw_ibm.standin.devices import check_packages
@@ -15,6 +17,7 @@ from qt_hw_ibm.standin.faults import check_names
 __all__ = ["environment", "redirected", "rehearse"]
 
 _MODULE = "qt_hw_ibm.standin"
+_OPTIONS = ("faults", "instance", "noise", "queue_seconds")
 
 
 def environment(url: str) -> dict[str, str]:
@@ -64,6 +67,7 @@ def rehearse(
     faults: Sequence[str] = (),
     noise: bool = False,
     instance: str | None = None,
+    **unknown: Any,
 ) -> Iterator[None]:
     """Within this context ``ibm:<device>`` is a stand-in in a process of its own.
 
@@ -74,12 +78,15 @@ def rehearse(
         faults: Names of faults that happen once each.
         noise: Whether the device is as noisy as its snapshot.
         instance: The user's own instance, CRN or name: the stand-in knows it then.
+        **unknown: Refused.
 
     Raises:
-        UnknownName: There is no such fault.
+        UnknownName: There is no such fault or option.
         MissingExtra: There is no Qiskit Aer or no client.
         BackendError: The stand-in did not start.
     """
+    for name in unknown:
+        raise UnknownName("option of the rehearsal", name, _OPTIONS)
     check_names(faults)
     check_packages()
     arguments = ["--state", str(state), "--queue-seconds", str(queue_seconds)]

@@ -34,6 +34,7 @@ class Job:
         cost: Most seconds that it may take, None for no limit.
         billed: Seconds that were charged for it.
         deleted: Whether the user deleted it; it still counts as usage.
+        instance: CRN of the instance through which it came, and which alone knows it.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Job:
     finished: float | None = None
     billed: float = 0.0
     deleted: bool = False
+    instance: str = ""
 
 
 class Store:
