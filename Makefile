@@ -46,7 +46,7 @@ $(PEERS_READY): benchmarks/requirements-peers.txt | $(READY)
 	@touch $@
 
 bench: $(READY) $(PEERS_READY)
-	for name in exact shots aer startup large; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in exact shots aer braket journal hardware startup large; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 kill: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kill

@@ -209,7 +209,8 @@ class Evaluate(Command):
             shots=vendor.shots,
             options=vendor.options,
             rehearsal=vendor.rehearsal,
-            **_CAPS,
+            max_usd=_CAPS["max_usd"],
+            max_qpu_seconds=_CAPS["max_qpu_seconds"],
         )
         last = collect(folder, waiting=True).outcomes[-1]
         if last.state != "finished":

@@ -121,7 +121,12 @@ class BraketDevice(Backend):
         if item.role == "calibration":
             return 1
         room = self._options.payload_bytes - _REQUEST_BYTES
-        return max(1, room // most_bytes(item, self._options.verbatim))
+        fitting = room // most_bytes(item, self._options.verbatim)
+        sets, most = self.device.sets, self.device.shots[1]
+        if sets is not None and sets.max_shots < most and item.shots is not None:
+            # The limits allow for a single circuit with more shots than a program set takes.
+            fitting = min(fitting, sets.max_shots // min(int(item.shots), most))
+        return max(1, fitting)
 
     def prepare(self, ansatz: Ansatz) -> Prepared:
         """Return the circuit as rz, ry and cx; made once per ansatz.

@@ -5,6 +5,7 @@ Only the first line of a message is passed on: the rest of it may quote the sign
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -29,6 +30,9 @@ _LATER = frozenset(
 )
 #: What AWS says to a request that a clock more than five minutes wrong has signed.
 _CLOCK = ("Signature expired", "Signature not yet current", "RequestTimeTooSkewed")
+#: Said of a request whose token the service knows from another one: that one made a job.
+_TOKEN_IS_KNOWN = re.compile(r"client ?token|idempoten", re.IGNORECASE)
+
 #: Errors in which no byte of the request was sent.
 _NOT_SENT = ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError")
 
@@ -143,7 +147,7 @@ def of_request(error: Exception, attempts: Attempts, what: str) -> BackendError:
         what: What was being done, for the message.
     """
     text = f"{what}: {_text(error)}"
-    if attempts.may_have_made_a_job:
+    if attempts.may_have_made_a_job or _TOKEN_IS_KNOWN.search(text):
         return AmbiguousSubmission(f"{text}; it is not known whether there is a job")
     if _is_later(error) or _is_network(error):
         return TransientError(f"{text}; no job was made")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from qt_hw.errors import BadResult, JobFailed
+from qt_hw.errors import BadResult, JobFailed, TransientError
 from qt_hw.execution.backend import Charge, Counts, Job, JobStatus
 from qt_hw_braket.pricing import Price
 from qt_hw_braket.request import Shape
@@ -56,41 +56,51 @@ class BraketJob(Job):
         return str(self._task["status"])
 
     def status(self) -> JobStatus:
-        return _STATES.get(self._look(), JobStatus.RUNNING)
+        state = self._look()
+        if state not in _STATES:
+            raise TransientError(f"Amazon Braket says that the task {self.id} is {state[:40]!r}")
+        return _STATES[state]
 
     def result(self) -> Counts:
         pause = _FIRST_PAUSE
-        while (state := self._look()) not in _ENDED:
+        while (status := self.status()) in (JobStatus.QUEUED, JobStatus.RUNNING):
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-        if state == "CANCELLED":
-            raise JobFailed(f"the task {self.id} was cancelled", cancelled=True)
-        return self._counts(failed=state == "FAILED")
+        return self._counts(status)
 
-    def _counts(self, failed: bool) -> Counts:
-        """Return what a task brought; a program set that failed may have brought a part."""
+    def _counts(self, status: JobStatus) -> Counts:
+        """Return what a task brought; a program set that did not end well may have brought a part.
+
+        Raises:
+            JobFailed: It failed or was cancelled, or some of its circuits failed.
+            BadResult: See ``qt_hw_braket.results``.
+        """
         folder = str(self._task["outputS3Directory"])
         name = f"{folder}/results.json"
-        if failed and (self._n_circuits == 1 or self._file(name) is None):
-            raise JobFailed(self._failure(str(self._task.get("failureReason") or "")))
+        cancelled = status is JobStatus.CANCELLED
+        ended_badly = status is not JobStatus.DONE
+        reason = "" if cancelled else str(self._task.get("failureReason") or "")
+        if ended_badly and (self._n_circuits == 1 or self._file(name) is None):
+            raise self._failure(reason, cancelled=cancelled)
         circuits = read_circuits(self._document(name), self._document)
         shots = int(self._task["shots"]) // self._n_circuits
         counts = counts_of(circuits, self._shape, shots)
         failures = [circuit for circuit in circuits if isinstance(circuit, Failure)]
         if failures:
             why = f"{len(failures)} of {len(circuits)} circuits have no result: {failures[0]}"
-            raise JobFailed(self._failure(why), partial=counts)
-        if failed:
-            raise JobFailed(self._failure(""), partial=counts)
+            raise self._failure(why, cancelled=cancelled, partial=counts)
+        if ended_badly:
+            raise self._failure(reason, cancelled=cancelled, partial=counts)
         return counts
 
     @property
     def _n_circuits(self) -> int:
         return sum(rows for rows, _ in self._shape)
 
-    def _failure(self, reason: str) -> str:
-        text = " ".join(reason.split())[:300] or "no reason was given"
-        return f"the task {self.id} failed: {text}"
+    def _failure(self, reason: str, *, cancelled: bool, partial: Counts | None = None) -> JobFailed:
+        text = f"the task {self.id} " + ("was cancelled" if cancelled else "failed")
+        why = " ".join(reason.split())[:300] or ("" if cancelled else "no reason was given")
+        return JobFailed(f"{text}: {why}" if why else text, cancelled=cancelled, partial=partial)
 
     def _file(self, key: str) -> bytes | None:
         return self._service.file(str(self._task["outputS3Bucket"]), key)
@@ -116,7 +126,8 @@ class BraketJob(Job):
         state = self._look()
         if state not in _ENDED or self._price is None:
             return None
-        if state != "COMPLETED":
+        taken = self._task.get("numSuccessfulShots")
+        if state != "COMPLETED" and not taken:
             return Charge(usd=0.0)  # as the SDK's cost tracker has it
-        shots = int(self._task.get("numSuccessfulShots", self._task["shots"]))
+        shots = int(self._task["shots"] if taken is None else taken)
         return Charge(usd=self._price.usd(1, shots))

@@ -102,6 +102,11 @@ def request_reasons(
             f"{batch.n_shots} shots in a program set of {n} circuits, {name} takes at least "
             f"{sets.min_shots}: raise the shots, or pass program_sets=False"
         )
+    if n > 1 and sets is not None and batch.n_shots > sets.max_shots:
+        yield (
+            f"{batch.n_shots} shots in a program set of {n} circuits, {name} takes at most "
+            f"{sets.max_shots}: submit fewer circuits at a time"
+        )
     if size > most:
         yield (
             f"the request of {n} circuits has {size:,} bytes, above payload_bytes={most:,}: submit "

@@ -22,6 +22,8 @@ __all__ = ["Failure", "counts_of", "document", "read_circuits"]
 #: How far a probability times the shots may be from a whole number that it stands for.
 _WHOLE = 0.05
 
+_BITS = frozenset("01")
+
 _SET = "braket.task_result.program_set_task_result"
 _DONE = "braket.task_result.program_set_executable_result"
 
@@ -139,11 +141,12 @@ def _from_probabilities(
     probabilities: Mapping[str, float], weights: NDArray[np.int64], shots: int
 ) -> Row:
     n = len(weights)
-    law = np.zeros(1 << n)
-    for outcome, probability in probabilities.items():
-        if len(outcome) != n or set(outcome) - {"0", "1"}:
+    for outcome in probabilities:
+        if len(outcome) != n or not _BITS.issuperset(outcome):
             raise BadResult(f"the result has the outcome {outcome!r} for {n} qubits")
-        law[np.array([int(bit) for bit in outcome]) @ weights] += float(probability)
+    bits = np.frombuffer("".join(probabilities).encode(), dtype=np.uint8).reshape(-1, n) - ord("0")
+    values = np.array([float(value) for value in probabilities.values()])
+    law = np.bincount(bits @ weights, values, minlength=1 << n)
     total = law.sum()
     if not (law >= 0).all() or not abs(total - 1) < 1e-3:
         raise BadResult(f"the result has probabilities that add up to {total}")

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from qt_hw.errors import InputError, PreflightError
 from qt_hw.execution.backend import Backend, Batch, Cost, Item, Job, Limits, Prepared
 from qt_hw.execution.checks import check_job
 from qt_hw_ibm import failures
-from qt_hw_ibm.calibration import calibration_date, circuit_properties
-from qt_hw_ibm.isa import compile_ansatz, full_width, instructions_per_qubit
+from qt_hw_ibm.isa import full_width, instructions_per_qubit
 from qt_hw_ibm.jobs import IbmJob
 from qt_hw_ibm.modes import Modes
 from qt_hw_ibm.options import Options, read_options
+from qt_hw_ibm.preparing import KEPT_CIRCUITS, MAX_OUTCOMES, describe, prepare
 from qt_hw_ibm.pricing import estimate, read_prices
 from qt_hw_ibm.pubs import make_request
 from qt_hw_ibm.sampler import make_sampler, run, twirl_shape
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
     from qt_hw.circuits.ansatz import Ansatz
 
-__all__ = ["MAX_OUTCOMES", "IbmDevice", "describe", "open_device"]
+__all__ = ["IbmDevice", "open_device"]
 
 #: Most low-level instructions per qubit of one job (quantum.cloud.ibm.com/docs/guides/job-limits).
 _MOST_INSTRUCTIONS = 26_800_000
@@ -37,32 +35,10 @@ _MOST_INSTRUCTIONS = 26_800_000
 #: IBM takes no larger limit of a job's device time, seconds.
 _LONGEST_JOB = 10_800
 
-#: Most bindings × outcomes of one step: their counts take 2 GiB.
-MAX_OUTCOMES = 1 << 28
-
-_KEPT_CIRCUITS = 32
-
 
 def open_device(device: str, options: Mapping[str, Any]) -> IbmDevice:
     """Return the backend; see ``qt_hw_ibm.open``."""
     return IbmDevice(device, read_options(options))
-
-
-def describe(name: str, options: Options, packages: list[str]) -> dict[str, Any]:
-    """Return what the manifest records of either kind of device: JSON-ready, no account."""
-    layout = options.layout
-    text = {
-        "name": name,
-        "optimization_level": options.optimization_level,
-        "seed_transpiler": options.seed_transpiler,
-        "layout": None if layout is None else list(layout),
-        "dynamical_decoupling": options.dynamical_decoupling,
-        "twirling": options.twirling,
-        "max_executions": options.max_executions,
-        "versions": {package: metadata.version(package) for package in packages},
-    }
-    result: dict[str, Any] = json.loads(json.dumps(text))
-    return result
 
 
 class IbmDevice(Backend):
@@ -129,32 +105,16 @@ class IbmDevice(Backend):
         """
         if ansatz not in self._prepared:
             self._prepared[ansatz] = self._prepare(ansatz)
-            if len(self._prepared) > _KEPT_CIRCUITS:
+            if len(self._prepared) > KEPT_CIRCUITS:
                 self._prepared.popitem(last=False)
         return self._prepared[ansatz]
 
     def _prepare(self, ansatz: Ansatz) -> Prepared:
-        target, options = self._target(), self._options
-        compiled = compile_ansatz(
-            ansatz,
-            target,
-            self._device,
-            optimization_level=options.optimization_level,
-            seed_transpiler=options.seed_transpiler,
-            layout=options.layout,
-        )
+        target = self._target()
         properties = self._connection.ask(
             lambda: self._connection.backend.properties(), f"asking for {self._device}"
         )
-        return Prepared.of(
-            compiled.form,
-            properties={
-                **circuit_properties(compiled, target, properties, self._device),
-                "optimization_level": options.optimization_level,
-                "seed_transpiler": options.seed_transpiler,
-            },
-            calibration_date=calibration_date(properties),
-        )
+        return prepare(ansatz, target, properties, self._device, self._options)
 
     def _full_width(self, circuit: QuantumCircuit) -> QuantumCircuit:
         return full_width(circuit, self._target(), self._device)

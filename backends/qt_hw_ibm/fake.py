@@ -15,11 +15,11 @@ from qiskit.providers import Options as RunOptions
 from qt_hw.errors import MissingExtra, PermanentError, UnknownName
 from qt_hw.execution.backend import Batch, Counts, Item, Limits, Prepared
 from qt_hw.execution.local import LocalBackend
-from qt_hw_ibm.calibration import calibration_date, circuit_properties
-from qt_hw_ibm.device import MAX_OUTCOMES, describe
+from qt_hw_ibm.calibration import calibration_date
 from qt_hw_ibm.failures import is_vendor_error, one_line
-from qt_hw_ibm.isa import compile_ansatz, full_width, physical_qubits
+from qt_hw_ibm.isa import full_width, physical_qubits
 from qt_hw_ibm.options import Options, read_options
+from qt_hw_ibm.preparing import KEPT_CIRCUITS, MAX_OUTCOMES, describe, prepare
 from qt_hw_ibm.pubs import counts_of, make_request
 from qt_hw_ibm.sampler import make_sampler, run
 from qt_hw_ibm.service import quiet
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FakeDevice", "known_devices", "open_fake", "restricted"]
 
-_KEPT_CIRCUITS = 32
 _SEEDS = "item: one seed of the simulator from numpy SeedSequence([*batch.seed, item.part])"
 
 
@@ -139,30 +138,12 @@ class FakeDevice(LocalBackend):
             InputError: A wrong layout.
         """
         if ansatz not in self._prepared:
-            self._prepared[ansatz] = self._prepare(ansatz)
-            if len(self._prepared) > _KEPT_CIRCUITS:
+            self._prepared[ansatz] = prepare(
+                ansatz, self._target, self._fake.properties(), self._device, self._options
+            )
+            if len(self._prepared) > KEPT_CIRCUITS:
                 self._prepared.popitem(last=False)
         return self._prepared[ansatz]
-
-    def _prepare(self, ansatz: Ansatz) -> Prepared:
-        options, properties = self._options, self._fake.properties()
-        compiled = compile_ansatz(
-            ansatz,
-            self._target,
-            self._device,
-            optimization_level=options.optimization_level,
-            seed_transpiler=options.seed_transpiler,
-            layout=options.layout,
-        )
-        return Prepared.of(
-            compiled.form,
-            properties={
-                **circuit_properties(compiled, self._target, properties, self._device),
-                "optimization_level": options.optimization_level,
-                "seed_transpiler": options.seed_transpiler,
-            },
-            calibration_date=calibration_date(properties),
-        )
 
     def _run(self, batch: Batch) -> Counts:
         # Each item by itself, so that it does not depend on the others.
@@ -196,7 +177,7 @@ class FakeDevice(LocalBackend):
             # Parallel shots would make the counts depend on the number of threads.
             simulator.set_options(max_parallel_experiments=0, max_parallel_shots=1)
             self._simulators[key] = simulator
-            if len(self._simulators) > _KEPT_CIRCUITS:
+            if len(self._simulators) > KEPT_CIRCUITS:
                 self._simulators.popitem(last=False)
         return self._simulators[key]
 

@@ -100,9 +100,7 @@ class Modes:
         )
         self._session_ends, self._session_owner = time.monotonic() + limit, os.getpid()
         # Also when the program ends, so that no idle time is billed after it.
-        self._close_session = weakref.finalize(
-            self, _close, connection, self._session, os.getpid()
-        )
+        self._close_session = weakref.finalize(self, _close, connection, self._session, os.getpid())
 
     def close(self) -> None:
         """Close the session, if there is one: its queued jobs still run."""

@@ -6,7 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from qt_hw.errors import PermanentError, QtHwError, TransientError, UnknownName
@@ -183,6 +183,10 @@ class Connection:
             }
             return sorted(found.values(), key=lambda job: job.creation_date)
 
+        if self._crn is None:
+            # The jobs of a device that is retired are still there.
+            with suppress(PermanentError, UnknownName):
+                _ = self.backend
         return self.ask(search, f"looking for the jobs of {token}")
 
     def _instances(self) -> list[str]:
@@ -196,8 +200,9 @@ class Connection:
                 limit=_MOST_FOUND, job_tags=[token], instance=instance, descending=False
             )
         except Exception as error:
-            # An instance that the user may not look into can have no job of theirs.
-            if failures.status_in(error) == 403 and instance != self._crn:
+            # An instance that the user may not look into has no job of theirs, unless it is the
+            # one with the device.
+            if failures.status_in(error) == 403 and self._crn not in (None, instance):
                 self.wire.reset()
                 return []
             raise

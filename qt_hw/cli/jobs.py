@@ -75,7 +75,8 @@ def retry(
     for home, request, row in done:
         print(_line(home, request, row, "is submitted"))
     if done:
-        print(f"go on with: qt-hw collect {run}")
+        training = any(request.step >= 0 for _, request, _ in done)
+        print(f"go on with: qt-hw collect {run}{' --continue' if training else ''}")
 
 
 def cost(run: RunFolder) -> None:

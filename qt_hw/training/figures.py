@@ -61,7 +61,7 @@ def learning_curves(runs: Mapping[str, Rows]) -> Figure:
     else:
         accuracy.set_ylim(bottom=0)
         _label(accuracy, "Test accuracy", "step", "test accuracy (%)")
-    loss.legend(handles=styles, frameon=False)
+    loss.legend(handles=styles, frameon=False, loc="upper right")
     figure.legend(
         handles=accuracy.get_lines(), frameon=False, loc="outside lower center", ncols=len(runs)
     )
@@ -111,7 +111,7 @@ def probability_vector(
         title += f"{between}{distances}"
     _label(axes, title, xlabel, "probability")
     axes.margins(x=0.01)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper right")
     return figure
 
 
@@ -144,7 +144,7 @@ def weight_histogram(
     _label(
         axes, "Generated weights", f"weight ({outside:.2%} of all values lie outside)", "density"
     )
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper right")
     return figure
 
 

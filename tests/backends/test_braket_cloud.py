@@ -202,6 +202,25 @@ def test_a_program_set_below_its_minimum_is_refused(tmp_path: Path) -> None:
         assert len(standin.tasks()) == 1
 
 
+def test_a_program_set_that_takes_fewer_shots_than_a_task_is_respected(tmp_path: Path) -> None:
+    with Standin(tmp_path, max_total_shots=500) as standin, redirected(standin.url):
+        backend = open_device("forte-1", {})
+        circuit = backend.prepare(ANSATZ).circuit
+        angles = np.zeros((3, circuit.num_parameters))
+        wanted = Batch((Item(circuit, angles, 200), Item(circuit, angles[:1], 3000)))
+        jobs = split(wanted, backend.limits, backend.bindings_per_job)
+        assert [(job.batch.n_circuits, job.batch.n_shots) for job in jobs] == [
+            (2, 400),
+            (1, 200),
+            (1, 3000),
+        ]
+        for number, job in enumerate(jobs):
+            backend.submit(job.batch, f"qthw-{number}")
+        with pytest.raises(PreflightError, match="takes at most 500"):
+            backend.submit(Batch(wanted.items[:1]), "qthw-whole")
+        assert len(standin.tasks()) == 3
+
+
 def test_opening_a_device_asks_nothing(standin: Standin) -> None:
     backend = open_device("forte-1", {})
     backend.describe()

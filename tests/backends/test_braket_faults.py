@@ -191,11 +191,13 @@ def test_one_call_does_not_remember_the_attempts_of_another(
     fails(TransientError, lambda: backend.submit(wanted, "qthw-2"))
 
 
-def test_another_request_with_the_same_token_is_refused(
+def test_another_request_with_the_same_token_has_a_job_already(
     backend: BraketDevice, standin: Standin
 ) -> None:
-    backend.submit(batch(backend, 2), "qthw-1")
-    fails(PermanentError, lambda: backend.submit(batch(backend, 3), "qthw-1"), "clientToken")
+    job = backend.submit(batch(backend, 2), "qthw-1")
+    again = batch(backend, 3)
+    fails(AmbiguousSubmission, lambda: backend.submit(again, "qthw-1"), "clientToken")
+    assert [found.id for found in backend.find("qthw-1")] == [job.id]
     assert len(standin.tasks()) == 1
 
 
@@ -349,6 +351,52 @@ def test_a_job_that_is_cancelled_by_hand(backend: BraketDevice, standin: Standin
     assert isinstance(error, JobFailed) and error.cancelled and error.partial is None
     charge = job.charge()
     assert charge is not None and charge.usd == standin.billed_usd() == 0.0
+
+
+def test_a_state_that_nobody_knows_is_not_waited_for(
+    backend: BraketDevice, standin: Standin
+) -> None:
+    job = backend.submit(batch(backend), "qthw-1")
+    for call in (job.status, job.result):
+        standin.faults.append(_reply_of_task(job, status="PAUSED"))
+        fails(TransientError, call, "PAUSED")
+    assert job.status() is JobStatus.DONE
+
+
+def test_shots_that_were_taken_are_paid_for_however_a_task_ends(
+    backend: BraketDevice, standin: Standin
+) -> None:
+    job = backend.submit(batch(backend), "qthw-1")
+    standin.faults.append(_reply_of_task(job, status="FAILED", numSuccessfulShots=200))
+    charge = job.charge()
+    assert charge is not None and charge.usd == pytest.approx(0.30 + 200 * 0.08)
+
+
+def test_a_set_that_is_cancelled_keeps_what_came_back(
+    backend: BraketDevice, standin: Standin
+) -> None:
+    standin.add_fault("partial")
+    job = backend.submit(batch(backend), "qthw-1")
+    folder = standin.tasks()[0]["outputS3Directory"]
+    standin.faults.append(_reply_of_task(job, status="CANCELLED", outputS3Directory=folder))
+    error = fails(JobFailed, job.result, "was cancelled: 1 of 2 circuits have no result")
+    assert isinstance(error, JobFailed) and error.cancelled
+    assert error.partial.arrays[0].sum(axis=1).tolist() == [200, 0]
+
+
+def _reply_of_task(job: Any, **fields: Any) -> Fault:
+    reply = {
+        "quantumTaskArn": job.id,
+        "deviceArn": FORTE_1,
+        "deviceParameters": "{}",
+        "shots": 400,
+        "outputS3Bucket": "amazon-braket-rehearsal",
+        "outputS3Directory": "qt-hw/nowhere",
+        "createdAt": "2026-01-01T00:00:00Z",
+        **fields,
+    }
+    body = json.dumps(reply).encode()
+    return Fault(method="GET", path=r"^/quantum-task/", action="body", body=body)
 
 
 @pytest.mark.parametrize(("fault", "usd"), [("partial", 0.0), ("partial-completed", 0.30 + 48)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -73,11 +72,12 @@ def test_an_instance_that_is_closed_to_the_user_hides_no_job(standin: Standin) -
     job = here.submit(batch_for(here), "qthw-closed")
     # The first search is the one in the instance that does not have the device.
     search = {"method": "GET", "path": r"/jobs$", "action": "status"}
-    standin.faults.append(Fault(**search, status=403))
-    assert [found.id for found in here.find("qthw-closed")] == [job.id]
-    standin.faults.append(Fault(**search, status=403, times=2))
-    with pytest.raises(PermanentError, match="may not"):
-        here.find("qthw-closed")
+    for backend in (here, opened()):
+        standin.faults.append(Fault(**search, status=403))
+        assert [found.id for found in backend.find("qthw-closed")] == [job.id]
+        standin.faults.append(Fault(**search, status=403, times=2))
+        with pytest.raises(PermanentError, match="may not"):
+            backend.find("qthw-closed")
 
 
 # ---- the client's own retry
@@ -137,8 +137,7 @@ def test_a_forked_child_leaves_the_session_of_its_parent_open(standin: Standin) 
     assert _patches(standin) == 0
     backend.submit(batch_for(backend), "qthw-next")
     assert [job["session_id"] for job in standin.jobs] == [session] * 2
-    del backend
-    gc.collect()
+    backend.close()
     assert _patches(standin) == 1
 
 

@@ -286,6 +286,12 @@ def test_a_table_of_ones_own(tmp_path: Path) -> None:
     assert prices.rate(read_options({"usd_per_second": 3})) == 3.0
     with pytest.raises(InputError, match="flex"):
         prices.rate(read_options({"plan": "flex"}))
+    text = file.read_text()
+    # Such a price would never reach a cap.
+    for old, new in (("0.5", "-0.5"), ("0.5", "nan"), ("0.5", '"0.5"'), ("1e-3", "-inf")):
+        file.write_text(text.replace(old, new))
+        with pytest.raises(ConfigError, match="not a number of at least 0"):
+            read_prices(str(file))
     file.write_text("date = 1\n")
     with pytest.raises(ConfigError, match="no table of prices"):
         read_prices(str(file))

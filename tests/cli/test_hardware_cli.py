@@ -29,6 +29,11 @@ TRAIN = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "140")  # test runners set fewer, and tables would wrap
+
+
 def words(text: str) -> list[str]:
     return text.split()
 

@@ -1,4 +1,4 @@
-"""Fixtures: IBM's and Amazon's stand-ins in this process, and a user of the program before them.
+"""Fixtures: IBM's and Amazon's stand-ins in this process.
 
 The vendors' clients are the unmodified ones; they talk HTTP. Nothing is a rehearsal: the program
 takes its ordinary way to a real device.
@@ -9,24 +9,16 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import sqlite3
-import sys
 import time
-import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
 import pytest
 
-from qt_hw.cli.main import main
 from qt_hw.execution.loopback import Fault, Loopback
-from qt_hw.testing.oracles import assert_sampled_from
 
-SHOTS = 500
 #: Seconds for which a search may miss a job; the stand-ins' searches miss none.
 SETTLES = 0.3
 AWS_SECRETS = {
@@ -52,7 +44,7 @@ class Cloud(ABC):
     backend: str
     cap: tuple[str, ...]
     options: tuple[str, ...] = ()
-    create: dict[str, str]
+    create: ClassVar[dict[str, str]]
     standin: Loopback
 
     @abstractmethod
@@ -108,7 +100,7 @@ class Ibm(Cloud):
     name, backend = "ibm", "ibm:ibm_manila"
     cap = ("--max-qpu-seconds", "20")
     options = ("--option", f"settle_seconds={SETTLES}")
-    create = {"method": "POST", "path": r"/jobs$"}
+    create: ClassVar = {"method": "POST", "path": r"/jobs$"}
 
     def __init__(self, state: Path, faults: tuple[str, ...]) -> None:
         from qt_hw_ibm.standin.server import Standin
@@ -170,7 +162,7 @@ class Ibm(Cloud):
 class Braket(Cloud):
     name, backend = "braket", "ionq:forte-1"
     cap = ("--max-usd", "250")
-    create = {"method": "POST", "path": r"^/quantum-task$"}
+    create: ClassVar = {"method": "POST", "path": r"^/quantum-task$"}
 
     def __init__(self, state: Path, faults: tuple[str, ...]) -> None:
         from qt_hw_braket.standin import Standin
@@ -258,123 +250,9 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
         yield start
 
 
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What a command left on the screen."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def problem(self) -> str:
-        """The one line about what went wrong; empty if nothing did."""
-        lines = [x for x in self.err.splitlines() if x.startswith(("error: ", "pending: "))]
-        assert len(lines) <= 1
-        return "".join(lines)
-
-
-class User:
-    """Somebody with a trained run and a terminal.
-
-    Attributes:
-        pair: The folder of the run.
-        screen: All that was ever shown or logged.
-    """
-
-    def __init__(
-        self,
-        pair: Path,
-        patch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
-        self.pair, self.screen = pair, ""
-        self._patch, self._capsys, self._caplog = patch, capsys, caplog
-
-    def types(self, *words: object) -> Seen:
-        """Run ``qt-hw`` in this process."""
-        self._patch.setattr(sys, "argv", ["qt-hw", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        printed = self._capsys.readouterr()
-        self.screen += printed.out + printed.err + self._caplog.text
-        seen = Seen(code=int(caught.value.code or 0), out=printed.out, err=printed.err)
-        assert "Traceback" not in seen.err
-        assert bool(seen.problem) == (seen.code not in (0, 130)), seen
-        return seen
-
-    def submits(self, cloud: Cloud, *more: str) -> Seen:
-        """Submit the run's circuit, always with the same words."""
-        fixed = ("--backend", cloud.backend, "--shots", SHOTS, *cloud.cap, *cloud.options)
-        return self.types("submit", self.pair, *fixed, *more)
-
-    def collects(self, *more: str) -> Seen:
-        """Fetch what there is."""
-        return self.types("collect", self.pair, *more)
-
-    def result(self) -> dict[str, Any]:
-        """Return the one finished result, its counts checked: none is lost."""
-        (file,) = (self.pair / "noiseless" / "evaluations").glob("*/result.json")
-        with np.load(file.with_name("probabilities.npz")) as arrays:
-            counts, ideal = arrays["counts_0"], arrays["ideal"]
-        assert counts.sum(axis=1).tolist() == [SHOTS]
-        assert_sampled_from(counts, ideal[None], 6.0)
-        result: dict[str, Any] = json.loads(file.read_text())
-        return result
-
-
-@pytest.fixture
-def user(
-    pair: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> User:
-    # Drawing and pauses would take most of the time of these tests.
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *given, **options: None)
-    monkeypatch.setattr("qt_hw.execution.watch.FIRST_PAUSE", 0.05)
-    monkeypatch.setattr("qt_hw.execution.watch.LONGEST_PAUSE", 0.2)
-    return User(pair, monkeypatch, capsys, caplog)
-
-
-def ends_well(user: User, cloud: Cloud, *, attempts: int = 1) -> dict[str, Any]:
-    """Check how every fault ends: complete counts, one job for each token, and no secret told."""
-    cloud.release()
-    wait_for_end(cloud)
-    seen = user.collects()
-    assert seen.code == 0, seen
-    result = user.result()
-    tokens = [token for token, _ in cloud.jobs()]
-    assert len(tokens) == len(set(tokens)) == attempts
-    assert journal_states(user.pair).count("done") == 1
-    assert not {"planned", "submitting", "submitted"} & set(journal_states(user.pair))
-    assert_no_secret(user, cloud.secrets())
-    return result
-
-
 def wait_for_end(cloud: Cloud) -> None:
     """Return when every job has ended at the vendor."""
     end = time.monotonic() + 30
     while any(state in ("QUEUED", "RUNNING") for _, state in cloud.jobs()):
         assert time.monotonic() < end
         time.sleep(0.01)
-
-
-def journal_states(pair: Path) -> list[str]:
-    """Return the state of every job in the journal of the noiseless run, oldest first."""
-    with contextlib.closing(sqlite3.connect(pair / "noiseless" / "journal.sqlite")) as db:
-        return [state for (state,) in db.execute("select state from jobs order by number")]
-
-
-def assert_no_secret(user: User, secrets: set[str]) -> None:
-    """Search everything that was shown, logged or written for what opens the account."""
-    wanted = [secret.encode() for secret in secrets]
-    places = {str(path): path.read_bytes() for path in user.pair.rglob("*") if path.is_file()}
-    for path in user.pair.rglob("*.npz"):
-        with zipfile.ZipFile(path) as archive:
-            places[f"{path}, unpacked"] = b"".join(map(archive.read, archive.namelist()))
-    places["the screen"] = user.screen.encode()
-    assert any("journal.sqlite" in name for name in places)
-    told = [name for name, data in places.items() if any(secret in data for secret in wanted)]
-    assert told == []

@@ -11,16 +11,8 @@ import pytest
 
 from qt_hw.execution.journal import Journal
 from qt_hw.training.loading import to_toml
-from tests.hardware.clouds import (
-    AWS_SECRETS,
-    SHOTS,
-    Begin,
-    Cloud,
-    User,
-    assert_no_secret,
-    ends_well,
-    wait_for_end,
-)
+from tests.hardware.clouds import AWS_SECRETS, Begin, Cloud
+from tests.hardware.user import SHOTS, User, assert_no_secret, ends_well
 from tests.training.small import small_config
 
 VENDORS = pytest.mark.parametrize("name", ["ibm", "braket"])
@@ -107,6 +99,7 @@ def test_a_training_costs_what_was_estimated_and_stops_before_the_cap(
     assert len(cloud.jobs()) == cloud.posts() == 3
     assert sum(charges(out / "sampled", unit)[:3]) == pytest.approx(cloud.bill())
     assert cloud.bill() <= 3.5 * high
+    assert_no_secret(user, cloud.secrets(), out)
 
 
 @VENDORS

@@ -17,16 +17,8 @@ from typing import Any
 import pytest
 
 from qt_hw.execution.loopback import Fault, Request
-from tests.hardware.clouds import (
-    Begin,
-    Cloud,
-    Seen,
-    User,
-    assert_no_secret,
-    ends_well,
-    journal_states,
-    wait_for_end,
-)
+from tests.hardware.clouds import Begin, Cloud, wait_for_end
+from tests.hardware.user import Seen, User, assert_no_secret, ends_well, journal_states
 
 VENDORS = pytest.mark.parametrize("name", ["ibm", "braket"])
 

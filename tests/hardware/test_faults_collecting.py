@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from qt_hw.execution.loopback import Fault
-from tests.hardware.clouds import Begin, Cloud, User, ends_well, wait_for_end
+from tests.hardware.clouds import Begin, Cloud, wait_for_end
+from tests.hardware.user import User, ends_well
 
 VENDORS = pytest.mark.parametrize("name", ["ibm", "braket"])
 
