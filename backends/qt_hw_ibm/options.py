@@ -23,7 +23,8 @@ class Options:
     Attributes:
         instance: Name or CRN of the account's instance; None leaves it to the saved account.
         mode: ``"batch"`` submits the jobs of a step that needs several as one batch, ``"job"``
-            each by itself, ``"session"`` reserves the device, which bills idle time too.
+            each by itself, ``"session"`` reserves the device, which bills idle time too: IBM tells
+            it of no job, so neither estimates nor spent device time contain it.
         session_seconds: Longest time of a session; mode ``"session"`` needs it.
         optimization_level: Of the transpiler, 0 to 3.
         seed_transpiler: Of the transpiler.
