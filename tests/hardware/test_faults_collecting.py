@@ -11,8 +11,8 @@ import re
 import signal
 import sqlite3
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -99,13 +99,13 @@ def test_a_job_that_stays_queued(begin: Begin, user: User, name: str) -> None:
         assert seen.code == 8
         assert "1 job is queued or running" in seen.problem
     assert "queued" in user.types("status", user.pair).out
-    with after_polls(cloud, name, 2, lambda: os.kill(os.getpid(), signal.SIGINT)):
+    with long_pauses(), after_polls(cloud, name, 1, interrupt):
         seen = user.collects("--wait")
     assert seen.code == 130
     told = "stopped; the jobs go on at the vendor; go on with: qt-hw collect"
     assert told in " ".join(seen.err.split())
     assert "--wait" in seen.err
-    with after_polls(cloud, name, 2, cloud.release):
+    with after_polls(cloud, name, 2, lambda over: cloud.release()):
         assert user.collects("--wait").code == 0
     ends_well(user, cloud)
 
@@ -140,7 +140,7 @@ def test_a_token_that_expires_while_waiting_is_renewed(begin: Begin, user: User)
     cloud.hold()
     assert user.submits(cloud).code == 0
 
-    def expire() -> None:
+    def expire(over: threading.Event) -> None:
         cloud.vendor.revoke_tokens()  # type: ignore[attr-defined]
         cloud.release()
 
@@ -176,9 +176,14 @@ def test_a_device_that_is_retired_after_the_job_is_done(
 
 
 class after_polls:  # noqa: N801 - reads as a statement
-    """Do something when the vendor was asked about a job so many times more."""
+    """Do something when the vendor was asked about a job so many times more.
 
-    def __init__(self, cloud: Cloud, name: str, polls: int, act: Callable[[], None]) -> None:
+    What is done is told when the statement ends, by an event.
+    """
+
+    def __init__(
+        self, cloud: Cloud, name: str, polls: int, act: Callable[[threading.Event], None]
+    ) -> None:
         self._cloud, self._path, self._act = cloud, JOB[name], act
         self._target = self._count() + polls
         self._over = threading.Event()
@@ -192,7 +197,7 @@ class after_polls:  # noqa: N801 - reads as a statement
         while self._count() < self._target and not self._over.wait(0.02):
             pass
         if not self._over.is_set():
-            self._act()
+            self._act(self._over)
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -200,6 +205,22 @@ class after_polls:  # noqa: N801 - reads as a statement
     def __exit__(self, *exc: object) -> None:
         self._over.set()
         self._thread.join()
+
+
+@contextmanager
+def long_pauses() -> Iterator[None]:
+    """Let a command that waits be between two polls nearly all the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
+            patch.setattr(f"qt_hw.execution.watch.{name}", 60.0)
+        yield
+
+
+def interrupt(over: threading.Event) -> None:
+    """Press Ctrl-C during a pause; again, should Python have met it in a finalizer."""
+    while not over.wait(1.0):
+        os.kill(os.getpid(), signal.SIGINT)
+        over.wait(5.0)
 
 
 def fill_disk(run: Path, what: str) -> None:
