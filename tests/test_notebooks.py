@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -38,8 +39,7 @@ def test_a_notebook_is_stored_as_it_ran(path: Path) -> None:
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     stored = path.read_text()
     assert "Traceback" not in stored
-    for private in ("/home/", "/root/", "/tmp/", "/work/"):
-        assert private not in stored
+    assert not re.search("/(home|root|tmp|work)/", stored), "a path of somebody's machine"
 
 
 def outputs(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
