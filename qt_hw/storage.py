@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,18 @@ except ImportError:  # no advisory locks on this system
 __all__ = [
     "append_line",
     "locked",
+    "now",
     "read_json",
     "taking_turns",
     "write_bytes",
     "write_json",
     "write_text",
 ]
+
+
+def now() -> str:
+    """Return the present time as ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

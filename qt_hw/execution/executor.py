@@ -33,8 +33,8 @@ class Executor(ABC):
         """Return the circuit as it will run."""
 
     @abstractmethod
-    def run(self, batch: Batch, step: int) -> Counts:
-        """Return the counts of the batch of step ``step``.
+    def run(self, batch: Batch, step: int, label: str = "") -> Counts:
+        """Return the counts of the batch of step ``step``; ``label`` names it in messages.
 
         Raises:
             Pending: They are not there yet.
@@ -53,7 +53,7 @@ class LocalExecutor(Executor):
     def prepare(self, ansatz: Ansatz) -> Prepared:
         return self.backend.prepare(ansatz)
 
-    def run(self, batch: Batch, step: int) -> Counts:
+    def run(self, batch: Batch, step: int, label: str = "") -> Counts:
         return run(self.backend, batch)
 
 
@@ -87,8 +87,10 @@ class JournalledExecutor(Executor):
         self._calibration = prepared.calibration_date or ""
         return prepared
 
-    def run(self, batch: Batch, step: int) -> Counts:
-        request = self.dispatcher.plan(batch, step, f"step {step}", self._calibration)
+    def run(self, batch: Batch, step: int, label: str = "") -> Counts:
+        request = self.dispatcher.plan(
+            batch, step, label or f"step {step}", self._calibration
+        )
         counts = self.dispatcher.counts(request)
         if counts is not None:
             return counts
@@ -102,7 +104,7 @@ class JournalledExecutor(Executor):
         if failed := self.dispatcher.failed(request):
             raise JobFailed(self._failure(request, failed[0]))
         n_open = sum(row.state == "submitted" for row in self.dispatcher.journal.jobs(request.id))
-        raise Pending(f"{n_open} job(s) of step {step} are queued or running; {self._go_on}")
+        raise Pending(f"{n_open} job(s) of {request.label} are queued or running; {self._go_on}")
 
     def _get(self, request: RequestRow) -> None:
         """Submit what is not on its way; store what has come back."""
@@ -129,7 +131,7 @@ class _Closed(LocalExecutor):
 
     immediate = False
 
-    def run(self, batch: Batch, step: int) -> Counts:
+    def run(self, batch: Batch, step: int, label: str = "") -> Counts:
         raise InputError(_COSTS.format(name=self.backend.name))
 
 

@@ -1,227 +1,199 @@
-"""Tensored readout correction: each qubit is misread by itself, and each axis is put right.
+"""Readout correction: calibration circuits, what they say, and the inverse of it on vectors.
 
-A vector p is observed as (A_{n-1} ⊗ … ⊗ A_0) p with one 2 × 2 confusion matrix per qubit, so the
-inverse takes O(n·2^n) and no matrix of 2^n × 2^n (Bravyi et al., Phys. Rev. A 103, 042605). It is
-linear: gradients pass through it, and sums stay 1, but small negative entries come out.
+The correction is linear: gradients pass through it, and sums stay 1, but small negative entries
+come out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from qt_hw.errors import InputError
 from qt_hw.execution.backend import Item, Prepared
 from qt_hw.execution.checks import check_shots
+from qt_hw.mitigation.confusion import (
+    AnyConfusion,
+    Confusion,
+    PairConfusion,
+    Vectors,
+    apply_axes,
+    load_confusion,
+)
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-__all__ = ["Confusion", "Vectors", "apply_axes", "construct", "correct", "estimate"]
+__all__ = [
+    "AnyConfusion",
+    "Confusion",
+    "PairConfusion",
+    "Vectors",
+    "apply_axes",
+    "construct",
+    "correct",
+    "correlated_flips",
+    "estimate",
+    "load_confusion",
+    "patterns",
+    "pull_back",
+    "variance",
+    "variances",
+]
 
 Array = NDArray[np.float64]
-
-#: Probability vectors ``(…, 2**n)`` of either library.
-Vectors = TypeVar("Vectors", NDArray[np.float64], Tensor)
-
-#: Smallest determinant of a confusion matrix that counts as invertible: rounding is below it.
-_MIN_DETERMINANT = 1e-9
-
-#: Qubits corrected at a time; measured to be the fastest, two to five times as fast as one.
-_BLOCK = 4
+Bits = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Confusion:
-    """How each qubit is misread.
+def patterns(n_qubits: int, pairs: int = 1, *, correlated: bool = False, seed: int = 0) -> Bits:
+    """Return the states that a calibration prepares, ``(2·pairs, n)``; column q is qubit q.
 
-    Attributes:
-        matrices: ``(n, 2, 2)``, entry ``[q, observed, true]``: columns add up to 1.
-        shots: Shots of each of the two calibration circuits; None where the matrices are known
-            otherwise, without shot noise.
-        date: ISO 8601 date of the calibration, None where it is not known.
+    Each comes with its complement, so that every qubit is as often 0 as 1. The first pair is all
+    0 and all 1; for ``correlated`` the second is 01 and 10 on the qubits (2j + 1, 2j), which makes
+    every state of each such pair; further ones are random.
 
     Raises:
-        InputError: The matrices have another shape or are not column-stochastic, or ``shots`` is
-            not a whole number of at least 1.
+        InputError: No pairs, or one where ``correlated`` needs two.
 
-    >>> Confusion(matrices=np.array([[[0.9, 0.2], [0.1, 0.8]]])).flips.round(6).tolist()
-    [[0.1, 0.2]]
+    >>> patterns(3, 2, correlated=True).astype(int).tolist()
+    [[0, 0, 0], [1, 1, 1], [1, 0, 1], [0, 1, 0]]
     """
-
-    matrices: Array
-    shots: int | None = None
-    date: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check the matrices and keep a copy that nobody can change."""
-        try:
-            matrices = np.array(self.matrices, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise InputError("the confusion matrices are not an array of numbers") from None
-        if matrices.ndim != 3 or matrices.shape[1:] != (2, 2) or not len(matrices):
-            raise InputError(
-                f"the confusion matrices have the shape {matrices.shape}; pass (qubits, 2, 2)"
-            )
-        columns = matrices.sum(axis=1)
-        if not (np.all(matrices >= 0) and np.allclose(columns, 1.0, rtol=0, atol=1e-9)):
-            raise InputError(
-                "the confusion matrices must hold probabilities whose columns add up to 1: "
-                "entry [q, observed, true]"
-            )
-        matrices.setflags(write=False)
-        object.__setattr__(self, "matrices", matrices)
-        object.__setattr__(self, "shots", check_shots(self.shots))
-
-    @property
-    def n_qubits(self) -> int:
-        """Number of measured qubits."""
-        return len(self.matrices)
-
-    @property
-    def flips(self) -> Array:
-        """Probability that a 0 is read as 1, and a 1 as 0, of each qubit: ``(n, 2)``."""
-        return np.stack([self.matrices[:, 1, 0], self.matrices[:, 0, 1]], axis=1)
-
-    @property
-    def standard_errors(self) -> Array:
-        """Standard errors of ``flips`` by the calibration's shots, ``(n, 2)``: √(p(1-p)/shots)."""
-        return np.sqrt(self.flips * (1.0 - self.flips) / (self.shots or math.inf))
-
-    @cached_property
-    def inverses(self) -> Array:
-        """Inverses of the matrices, ``(n, 2, 2)``.
-
-        Raises:
-            InputError: Flip probabilities of a qubit add up to 1 or more.
-        """
-        determinants = 1.0 - self.flips.sum(axis=1)
-        for qubit in np.flatnonzero(determinants < _MIN_DETERMINANT):
-            zero, one = self.flips[qubit]
-            raise InputError(
-                f"the readout of qubit {qubit} cannot be corrected: 0 is read as 1 with "
-                f"probability {zero:.3g} and 1 as 0 with {one:.3g}, which must add up to less "
-                "than 1; calibrate anew or leave readout mitigation off"
-            )
-        (a, b), (c, d) = np.moveaxis(self.matrices, 0, -1)
-        adjugates = np.moveaxis(np.array([[d, -b], [-c, a]]), -1, 0)
-        return np.asarray(adjugates / determinants[:, None, None])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, JSON-ready; ``from_dict`` gives the same numbers back."""
-        return {"matrices": self.matrices.tolist(), "shots": self.shots, "date": self.date}
-
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Confusion:
-        """Return what ``to_dict`` stored.
-
-        Raises:
-            InputError: A field is missing or wrong.
-        """
-        try:
-            matrices, shots, date = (stored[key] for key in ("matrices", "shots", "date"))
-        except (KeyError, TypeError):
-            raise InputError(
-                "a stored confusion needs the fields matrices, shots and date; calibrate anew"
-            ) from None
-        return cls(matrices=matrices, shots=shots, date=date)
+    if pairs < 1 + correlated:
+        least = "two pairs of circuits" if correlated else "one pair of circuits"
+        raise InputError(f"a readout calibration needs at least {least}, not {pairs}")
+    rng = np.random.default_rng(seed)
+    first = [np.zeros(n_qubits, dtype=bool), np.arange(n_qubits) % 2 == 0][: 1 + correlated]
+    while len(first) < pairs:
+        first.append(rng.permutation(np.arange(n_qubits) % 2 == 0))
+    return np.array([row for bits in first for row in (bits, ~bits)])
 
 
-def construct(prepared: Prepared, shots: int, *, parts: tuple[int, int]) -> tuple[Item, Item]:
+def construct(
+    prepared: Prepared,
+    shots: int | None,
+    *,
+    parts: Sequence[int],
+    patterns: Bits | None = None,
+) -> tuple[Item, ...]:
     """Return the calibration of the qubits that ``prepared`` measures.
 
-    Two circuits without parameters: every measured qubit in 0, by an RZ of angle 0, and every one
-    in 1, by an X gate, whose own error counts as readout error. Qubits and metadata are those of
-    ``prepared.circuit``, so the same physical qubits are read.
+    Circuits without parameters: a qubit in 0 by an RZ of angle 0, one in 1 by an X gate, whose own
+    error counts as readout error. Qubits and metadata are those of ``prepared.circuit``, so the
+    same physical qubits are read.
 
     Args:
         prepared: As the backend returned it.
-        shots: Shots of each of the two circuits; 4,000 to 10,000 are plenty.
-        parts: Streams of random numbers of the two items, other than those of the base item.
+        shots: Shots of each circuit; 4,000 to 10,000 are plenty. None: exact probabilities.
+        parts: Streams of random numbers of the items, other than those of the base item.
+        patterns: See ``patterns``; None: all 0, then all 1.
 
     Raises:
-        InputError: ``shots`` is not a whole number of at least 1, or the parts are equal.
+        InputError: ``shots`` is not a whole number of at least 1, or the parts are not as many
+            different ones as there are circuits.
     """
+    bits = _patterns(prepared.form.n_qubits, patterns)
     checked = check_shots(shots)
-    if checked is None:
-        raise InputError("a readout calibration needs a number of shots")
-    if parts[0] == parts[1]:
-        raise InputError(f"the two calibration items need two parts, not {parts[0]} twice")
-    measured = range(prepared.form.n_qubits)
-    zeros, ones = _empty(prepared.circuit), _empty(prepared.circuit)
-    # Amazon Braket refuses circuits without gates; this one takes no pulse on any device.
-    zeros.rz(0.0, measured)
-    ones.x(measured)
-    no_angles = np.empty((1, 0))
-    first, second = (
-        Item(circuit=c, bindings=no_angles, shots=checked, role="calibration", part=part)
-        for c, part in zip((zeros, ones), parts, strict=True)
+    if len(set(parts)) != len(bits):
+        raise InputError(
+            f"{len(bits)} calibration items need as many different parts, not {list(parts)}"
+        )
+    none = np.empty((1, 0))
+    return tuple(
+        Item(_state(prepared.circuit, row), none, checked, role="calibration", part=part)
+        for row, part in zip(bits, parts, strict=True)
     )
-    return first, second
 
 
-def _empty(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Return qubits and metadata of ``circuit``, without gates and parameters."""
+def _patterns(n_qubits: int, given: Bits | None) -> Bits:
+    return np.array([[False] * n_qubits, [True] * n_qubits]) if given is None else given
+
+
+def _state(circuit: QuantumCircuit, bits: Bits) -> QuantumCircuit:
+    """Return qubits and metadata of ``circuit``, with gates that prepare ``bits``."""
     out = circuit.copy_empty_like()
     out.global_phase = 0.0  # which may hold parameters
+    # Amazon Braket refuses circuits without gates; this one takes no pulse on any device.
+    for gate, which in ((out.rz, ~bits), (out.x, bits)):
+        qubits = [int(q) for q in np.flatnonzero(which)]
+        if qubits:
+            gate(*((0.0, qubits) if gate == out.rz else (qubits,)))
     return out
 
 
 def estimate(
-    counts_zero: ArrayLike, counts_one: ArrayLike, *, date: str | None = None
-) -> Confusion:
-    """Return the confusion of each qubit by maximum likelihood: the observed fraction of flips.
+    counts: Sequence[ArrayLike],
+    *,
+    patterns: Bits | None = None,
+    correlated: bool = False,
+    date: str | None = None,
+    exact: bool = False,
+) -> AnyConfusion:
+    """Return the confusion of the qubits by maximum likelihood: the observed fractions.
 
     Nothing is added to the counts: a flip that was never seen has probability 0.
 
     Args:
-        counts_zero: Counts of the first item of ``construct``, ``(1, 2**n)``.
-        counts_one: Counts of the second, ``(1, 2**n)``.
+        counts: Of the items of ``construct``, ``(1, 2**n)`` each.
+        patterns: Those of ``construct``.
+        correlated: Whether neighbours (2j, 2j + 1) are taken together.
         date: ISO 8601 date of the calibration.
+        exact: Whether the counts are exact probabilities.
 
     Raises:
         InputError: Not such counts, or not of equal numbers of shots.
     """
-    zero, one = _calibration("counts_zero", counts_zero), _calibration("counts_one", counts_one)
-    if zero.shape != one.shape or abs(zero.sum() - one.sum()) > 1e-6:
+    rows = np.array([_calibration(number, one) for number, one in enumerate(counts)], dtype=object)
+    sizes, sums = {len(row) for row in rows}, [float(np.sum(row)) for row in rows]
+    if len(sizes) != 1 or max(sums) - min(sums) > 1e-6:
         raise InputError(
-            "the two calibration circuits need the same qubits and shots, not "
-            f"{zero.size} and {one.size} outcomes, {zero.sum():g} and {one.sum():g} shots"
+            "calibration circuits need the same qubits and shots, not "
+            f"{sorted(sizes)} outcomes and {sorted(set(sums))} shots"
         )
-    shots = round(float(zero.sum()))
+    array = np.array([np.asarray(row, dtype=np.float64) for row in rows])
+    n = array.shape[1].bit_length() - 1
+    bits = _patterns(n, patterns)
+    if len(bits) != len(array):
+        raise InputError(f"{len(bits)} calibration circuits, but counts of {len(array)}")
+    width = 2 if correlated else 1
+    blocks = [_block(array, bits, q, min(width, n - q)) for q in range(0, n, width)]
+    columns = len(bits) // (2 * width)
+    shots = None if exact else round(sums[0]) * columns
+    if correlated:
+        return PairConfusion(matrices=tuple(blocks), shots=shots, date=date)
+    return Confusion(matrices=np.array(blocks), shots=shots, date=date)
+
+
+def _block(counts: Array, bits: Bits, first: int, width: int) -> Array:
+    """Return ``[observed, true]`` of some neighbouring qubits."""
+    observed = counts.reshape(len(counts), -1, 2**width, 2**first).sum(axis=(1, 3))
+    true = (bits[:, first : first + width] << np.arange(width)).sum(axis=1)
+    columns = np.array([observed[true == state].sum(axis=0) for state in range(2**width)]).T
+    if (columns.sum(axis=0) == 0).any():
+        raise InputError("the calibration circuits do not prepare every state of each pair")
     # Rows of a vendor's own mitigation are no whole counts and can be off by rounding.
-    p01 = np.clip(_ones(zero) / shots, 0.0, 1.0)
-    p10 = np.clip((shots - _ones(one)) / shots, 0.0, 1.0)
-    matrices = np.moveaxis(np.array([[1.0 - p01, p10], [p01, 1.0 - p10]]), -1, 0)
-    return Confusion(matrices=matrices, shots=shots, date=date)
+    return np.asarray(np.clip(columns, 0.0, None) / np.clip(columns, 0.0, None).sum(axis=0))
 
 
-def _calibration(name: str, counts: ArrayLike) -> Array:
+def _calibration(number: int, counts: ArrayLike) -> Array:
     array = np.asarray(counts, dtype=np.float64)
     outcomes = array.shape[-1] if array.ndim == 2 and len(array) == 1 else 0
     if outcomes < 2 or outcomes & (outcomes - 1):
-        raise InputError(f"{name} has the shape {array.shape}; pass (1, 2**n) counts")
+        raise InputError(
+            f"counts of calibration circuit {number} have the shape {array.shape}; pass (1, 2**n)"
+        )
     total = float(array.sum())
     if not (array.min() >= 0 and total > 0.5 and abs(total - round(total)) < 1e-6):
-        raise InputError(f"{name} must hold counts that add up to a whole number of shots")
+        raise InputError(
+            f"counts of calibration circuit {number} must add up to a whole number of shots"
+        )
     return np.asarray(array[0])
 
 
-def _ones(counts: Array) -> Array:
-    """Return how often each qubit was read as 1, ``(n,)``."""
-    n = counts.size.bit_length() - 1
-    return np.array([float(counts.reshape(-1, 2, 2**q)[:, 1].sum()) for q in range(n)])
-
-
-def correct(p: Vectors, confusion: Confusion) -> Vectors:
+def correct(p: Vectors, confusion: AnyConfusion) -> Vectors:
     """Return probability vectors without the readout errors of ``confusion``.
 
     Args:
@@ -236,41 +208,73 @@ def correct(p: Vectors, confusion: Confusion) -> Vectors:
         InputError: Another number of outcomes, a tensor of integers, or a readout that has no
             inverse.
     """
-    outcomes = 2**confusion.n_qubits
-    if not p.ndim or p.shape[-1] != outcomes:
-        raise InputError(
-            f"vectors of the shape {tuple(p.shape)}, the confusion of {confusion.n_qubits} qubits "
-            f"corrects (…, {outcomes})"
-        )
+    _check_size(p.shape, confusion)
     return apply_axes(p, confusion.inverses)
 
 
-def apply_axes(p: Vectors, matrices: Array) -> Vectors:
-    """Return (M_{n-1} ⊗ … ⊗ M_0) p of ``matrices`` ``(n, 2, 2)`` for each row of ``p``."""
-    rows, outcomes = math.prod(p.shape[:-1]), p.shape[-1]
-    # The first axis holds the most significant qubits. Each block moves the axis on which it acts
-    # to the end, so that after the last one all are back in their places.
-    blocks = _blocks(matrices)[::-1]
-    if isinstance(p, Tensor):
-        if not p.is_floating_point():
-            raise InputError(f"probability vectors are floating-point tensors, not {p.dtype}")
-        out = p
-        for tensor in (torch.from_numpy(block).to(p) for block in blocks):
-            out = out.reshape(rows, len(tensor), outcomes // len(tensor)).swapaxes(1, 2) @ tensor.T
-        return out.reshape(p.shape)
-    array = np.asarray(p, dtype=np.float64)
-    for block in blocks:
-        array = array.reshape(rows, len(block), outcomes // len(block)).swapaxes(1, 2) @ block.T
-    return array.reshape(p.shape)
+def pull_back(g: Vectors, confusion: AnyConfusion) -> Vectors:
+    """Return ``A⁻ᵀ g``: the gradient with respect to p of ``g · correct(p)``.
+
+    Raises:
+        InputError: See ``correct``.
+    """
+    _check_size(g.shape, confusion)
+    return apply_axes(g, [inverse.T for inverse in confusion.inverses])
 
 
-def _blocks(matrices: Array) -> list[Array]:
-    """Return the Kronecker products of a few neighbouring qubits each: fewer, larger products."""
-    out: list[Array] = []
-    for first in range(0, len(matrices), _BLOCK):
-        block = np.ones((1, 1))
-        for matrix in matrices[first : first + _BLOCK]:
-            size = 2 * len(block)
-            block = (matrix[:, None, :, None] * block[None, :, None, :]).reshape(size, size)
-        out.append(block)
-    return out
+def variances(p: ArrayLike, confusion: AnyConfusion | None) -> Array:
+    """Return the variance by one shot of each corrected entry, of the laws ``p`` ``(B, 2**n)``.
+
+    ``Var_i = Σ_x (A⁻¹)_ix² p_x − (A⁻¹ p)_i²``; of N shots it is an N-th of it.
+    """
+    f = np.asarray(p, dtype=np.float64)
+    if confusion is None:
+        return np.asarray(f * (1.0 - f))
+    squares = [np.asarray(inverse) ** 2 for inverse in confusion.inverses]
+    return np.asarray(apply_axes(f, squares) - correct(f, confusion) ** 2)
+
+
+def variance(p: ArrayLike, confusion: AnyConfusion | None) -> Array:
+    """Return the same summed over the entries, ``(B,)``."""
+    return np.asarray(variances(p, confusion).sum(axis=-1))
+
+
+def correlated_flips(
+    counts: Sequence[ArrayLike], patterns: Bits | None = None, *, sigmas: float = 4.0
+) -> list[tuple[int, int, float]]:
+    """Return pairs of qubits that are misread together more, or less, often than by chance.
+
+    Args:
+        counts: Of a calibration, ``(1, 2**n)`` each.
+        patterns: Those of ``construct``.
+        sigmas: From which size of the deviation on.
+
+    Returns:
+        (qubit, qubit, deviation in standard errors), the largest first.
+    """
+    array = np.array([_calibration(number, one) for number, one in enumerate(counts)])
+    n = array.shape[1].bit_length() - 1
+    states = (np.arange(array.shape[1])[:, None] >> np.arange(n)) & 1
+    found = []
+    for q in range(n):
+        for r in range(q + 1, n):
+            excess, variance_ = 0.0, 0.0
+            for row, bits in zip(array, _patterns(n, patterns), strict=True):
+                shots = row.sum()
+                wrong = states != bits
+                a, b = (row @ wrong[:, q]) / shots, (row @ wrong[:, r]) / shots
+                both = (row @ (wrong[:, q] & wrong[:, r])) / shots
+                excess += both - a * b
+                variance_ += a * b * (1 - a) * (1 - b) / shots
+            if variance_ > 0 and abs(excess) > sigmas * math.sqrt(variance_):
+                found.append((q, r, excess / math.sqrt(variance_)))
+    return sorted(found, key=lambda one: -abs(one[2]))
+
+
+def _check_size(shape: Sequence[int], confusion: AnyConfusion) -> None:
+    outcomes = 2**confusion.n_qubits
+    if not len(shape) or shape[-1] != outcomes:
+        raise InputError(
+            f"vectors of the shape {tuple(shape)}, the confusion of {confusion.n_qubits} qubits "
+            f"corrects (…, {outcomes})"
+        )

@@ -18,6 +18,7 @@ from qt_hw.errors import CheckpointError, InputError
 from qt_hw.execution.backend import Backend
 from qt_hw.execution.executor import Executor
 from qt_hw.execution.statevector_backend import StatevectorBackend
+from qt_hw.mitigation.calibration import Calibration
 from qt_hw.model.gradient import ExactRule
 from qt_hw.model.measurement import Factor, Measurement, Setup, Usage, as_array
 
@@ -142,7 +143,12 @@ def probabilities(
         seed: Seed of the shots; equal seed, equal result. None draws entropy from the system.
         gradient: ``"auto"`` (exact where possible, else the parameter-shift rule),
             ``"exact"``, ``"parameter-shift"``, ``"spsa"`` or ``"subset(k)"``.
-        mitigation: None; this version mitigates no errors.
+        mitigation: None, ``"auto"``, a name such as ``"readout"`` or ``"readout+zne"``, a list of
+            names and techniques (``qt_hw.mitigation.Zne(scales=(1, 3, 5))``), or a ``Mitigation``.
+            The shots of a vector are spread over its circuits; a calibration comes on top and
+            is drawn from ``seed`` too. Vectors are projected onto the simplex; gradients pass
+            by the projection. Techniques that are not linear, or need bound circuits (``cdr``,
+            ``pec``, ``lre``, ``ddd``), work without gradients only.
 
     Returns:
         float64, ``(2**n,)`` or ``(B, 2**n)``; bit 0 of the index is qubit 0.
@@ -164,8 +170,11 @@ def probabilities(
     setup = Setup(ansatz, backend, shots, gradient, mitigation)
     checked = _checked_angles(ansatz, angles)
     batch = checked if checked.ndim == 2 else checked[None]
+    wanted = batch.requires_grad and torch.is_grad_enabled()
+    if wanted:
+        setup.check_differentiable()
     measurement = Measurement(setup, as_array(batch), (_entropy(seed), 0), Usage())
-    measurement.measure(with_shifts=batch.requires_grad and torch.is_grad_enabled())
+    measurement.measure(with_shifts=wanted)
     out = _vector(measurement, batch)
     return out if checked.ndim == 2 else out[0]
 
@@ -211,6 +220,7 @@ class Generator(nn.Module):
         """
         super().__init__()
         self.setup = Setup(ansatz, backend, shots, gradient, mitigation)
+        self.setup.check_differentiable()
         self.seed = _entropy(seed)
         self.angles = nn.Parameter(self._initial(angles))
         self.step, self.usage = 0, Usage()
@@ -261,6 +271,13 @@ class Generator(nn.Module):
         """
         if not self.setup.executor.immediate:
             self._current().measure(with_shifts=self.angles.requires_grad)
+
+    def calibrate(self) -> Calibration | None:
+        """Measure what the mitigation needs to know; later calls return the same.
+
+        Without it, the first measurement calibrates. ``None`` without mitigation.
+        """
+        return self.setup.calibrate(self.seed, as_array(self.angles), self.usage)
 
     def refresh(self) -> None:
         """Forget the measured vectors: the next call measures anew."""

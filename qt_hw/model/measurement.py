@@ -1,14 +1,16 @@
 """One value of the angles, measured: base and shifted vectors, each once.
 
 Random streams of a step are ``SeedSequence([seed, k, part])``; each factor of the ansatz has its
-parts for the base vector, for the choice of shifted bindings, and for the shifted vectors.
+parts for the base vector, for the choice of shifted bindings, and for the shifted vectors. Under
+mitigation each of these is measured on several circuits (variants), each with parts of its own.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,7 +23,15 @@ from qt_hw.execution.backend import Backend, Batch, Counts, Item, Prepared
 from qt_hw.execution.checks import check_shots, check_step
 from qt_hw.execution.executor import Executor, as_executor
 from qt_hw.execution.statevector_backend import StatevectorBackend
+from qt_hw.mitigation.calibration import Calibration
+from qt_hw.mitigation.mitigator import Circuit, Mitigator
+from qt_hw.mitigation.pipeline import Mitigation
+from qt_hw.mitigation.variants import Variant
 from qt_hw.model.gradient import ExactRule, Shifts, parse_gradient
+from qt_hw.storage import now
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
 
 __all__ = ["Measurement", "Setup", "Usage"]
 
@@ -33,6 +43,8 @@ _ITEM_BYTES = 32
 #: The same for the shifted vectors that are kept for further backward passes; above it they are
 #: drawn again, from the same streams, so that the numbers are the same.
 _KEPT_BYTES = 16
+#: Distance of the parts of one variant from those of the one before.
+_VARIANT = 1 << 24
 
 
 @dataclass
@@ -53,9 +65,9 @@ class Factor:
     number: int
     count: int
 
-    def part(self, which: int) -> int:
+    def part(self, which: int, variant: int = 0) -> int:
         """Return the stream of the base (0), of the choice of rows (1), of item i (2 + i)."""
-        return self.number + self.count * which
+        return self.number + self.count * which + _VARIANT * variant
 
 
 class Setup:
@@ -63,6 +75,7 @@ class Setup:
 
     Attributes:
         exact: Whether value and gradient both come from the exact engine, without a measurement.
+        mitigator: What mitigates the vectors, None for nothing.
     """
 
     def __init__(
@@ -78,8 +91,6 @@ class Setup:
                 f"ansatz must be an Ansatz (for a circuit: CircuitAnsatz(circuit)), "
                 f"not {type(ansatz).__name__}"
             )
-        if not (mitigation is None or (isinstance(mitigation, str) and mitigation == "none")):
-            raise InputError("this version has no error mitigation; pass mitigation=None")
         self.ansatz, self.shots = ansatz, check_shots(shots)
         self.executor = as_executor(backend)
         self.backend = self.executor.backend
@@ -91,8 +102,60 @@ class Setup:
                 "use gradient='parameter-shift'"
             )
         self.exact = isinstance(self.rule, ExactRule) and self.shots is None
+        wanted = Mitigation.of(mitigation)
+        if wanted is not None and self.exact:
+            raise InputError(
+                "exact probabilities have no errors to mitigate: pass shots or another backend, or "
+                "leave mitigation out"
+            )
         self.factors = self._prepare()
+        self.mitigator = None if wanted is None else self._mitigator(wanted)
         self.check_size(n_bases=1)
+
+    def _mitigator(self, mitigation: Mitigation) -> Mitigator:
+        circuits = [Circuit(ansatz=f.ansatz, prepared=f.prepared) for f in self.factors]
+        return Mitigator(mitigation, circuits, self.backend, self.shots)
+
+    def check_differentiable(self) -> None:
+        """Refuse mitigation through which no gradient passes.
+
+        Raises:
+            InputError: Names the technique.
+        """
+        mitigator = self.mitigator
+        if mitigator is None or mitigator.mitigation.differentiable:
+            return
+        name = mitigator.mitigation.combination.not_differentiable
+        raise InputError(
+            f"mitigation: gradients do not pass through {name}; use readout, twirling, zne "
+            "(linear, polynomial or richardson) or rescale, or call probabilities under torch.no_grad()"
+        )
+
+    def calibrate(self, seed: int, angles: Array, usage: Usage) -> Calibration | None:
+        """Measure what the mitigation needs to know, once; return it, None if it needs nothing.
+
+        Args:
+            seed: Of the calibration.
+            angles: ``(P,)``; ``auto`` chooses for them.
+            usage: Where the circuits are counted.
+        """
+        mitigator = self.mitigator
+        if mitigator is None:
+            return None
+        if not mitigator.ready:
+            own = [angles[factor.angles] for factor in self.factors]
+
+            def run(batch: Batch) -> Counts:
+                counts = self.executor.run(batch, 0, "calibration")
+                usage.circuits += batch.n_circuits
+                usage.shots += batch.n_shots
+                return counts
+
+            mitigator.calibrate(run, seed, own, now())
+        found = mitigator.calibration
+        if found is not None and self.backend.limits.paid and (line := found.warning()):
+            warnings.warn(line, stacklevel=2)
+        return found
 
     def _prepare(self) -> tuple[Factor, ...]:
         out, first = [], 0
@@ -115,13 +178,32 @@ class Setup:
             PreflightError: More vectors than the backend takes.
         """
         for factor in self.factors:
-            rows = n_bases * (1 + self.rule.n_rows(factor.prepared.form))
+            rows = n_bases * (1 + self.rule.n_rows(factor.prepared.form)) * self.n_variants(factor)
             check_step(self.backend.limits, rows, factor.ansatz.n_qubits, self.shots)
+
+    def n_variants(self, factor: Factor) -> int:
+        """Return how many circuits are measured for one vector; 1 while ``auto`` has to choose."""
+        mitigator = self.mitigator
+        if (
+            mitigator is None
+            or mitigator.bound
+            or (mitigator.mitigation.auto and not mitigator.ready)
+        ):
+            return 1
+        return len(mitigator.variants(factor.number))
+
+    def variants(self, factor: Factor) -> list[tuple[QuantumCircuit, int | None, str]]:
+        """Return circuit, shots and role of what is measured for one vector of ``factor``."""
+        if self.mitigator is None:
+            return [(factor.prepared.form.circuit, self.shots, "")]
+        made = self.mitigator.variants(factor.number)
+        shots = self.mitigator.shots(factor.number)
+        return [(v.circuit, n, v.role) for v, n in zip(made, shots, strict=True)]
 
     @property
     def n_shifts(self) -> int:
         """Number of shifted circuits of one gradient."""
-        return sum(self.rule.n_rows(f.prepared.form) for f in self.factors)
+        return sum(self.rule.n_rows(f.prepared.form) * self.n_variants(f) for f in self.factors)
 
     def describe(self) -> dict[str, Any]:
         """Return what the manifest records, JSON-ready."""
@@ -132,19 +214,23 @@ class Setup:
             "gradient": self.rule.text,
             "form": [f.prepared.form.name for f in self.factors],
             "n_angles": self.ansatz.n_angles,
-            "circuits_per_step": {"base": len(self.factors), "shifted": self.n_shifts},
+            "circuits_per_step": {
+                "base": sum(self.n_variants(factor) for factor in self.factors),
+                "shifted": self.n_shifts,
+            },
             "shifted_circuits_by_form": self.ansatz.binding_counts(),
             "calibration_date": self.factors[0].prepared.calibration_date,
+            "mitigation": None if self.mitigator is None else self.mitigator.describe(),
         }
 
 
 @dataclass
 class _Shifted:
-    """The shifted vectors of one factor: their rows, and slices of counts where kept."""
+    """The shifted vectors of one factor: their rows, and counts of (slice, variant) where kept."""
 
     shifts: Shifts
     slices: list[slice]
-    counts: list[NDArray[Any]] | None = None
+    counts: dict[tuple[int, int], NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -178,41 +264,90 @@ class Measurement:
         if self.setup.exact:
             self._count([(factor.part(0), len(self.angles), 0) for factor in self.setup.factors])
             return
-        items = [self._base_item(f) for f in self.setup.factors]
-        n_base = len(items)
+        self.setup.calibrate(self.seed[0], self.angles[0], self.usage)
+        if self.setup.mitigator is not None and self.setup.mitigator.bound:
+            self._base = [self._bound(f, self.setup.mitigator) for f in self.setup.factors]
+            return
+        bases = {f.number: self._base_items(f) for f in self.setup.factors}
+        items = [item for own in bases.values() for item in own]
+        shifted: list[tuple[int, tuple[int, int]]] = []
         together = with_shifts and not self.setup.executor.immediate
         if together and not isinstance(self.setup.rule, ExactRule):
             for factor in self.setup.factors:
                 record = self._plan(factor)
-                items += [self._shift_item(factor, record, i) for i in range(len(record.slices))]
-        counts = self._run(items)
-        self._base = [counts.frequencies(i) for i in range(n_base)]
-        arrays = iter(counts.arrays[n_base:])
-        for record in self._shifted.values():
-            record.counts = [next(arrays) for _ in record.slices]
+                for i in range(len(record.slices)):
+                    for v in range(self.setup.n_variants(factor)):
+                        items.append(self._shift_item(factor, record, i, v))
+                        shifted.append((factor.number, (i, v)))
+        counts, at = self._run(items), 0
+        base = []
+        for number, own in bases.items():
+            vectors = [counts.frequencies(i) for i in range(at, at + len(own))]
+            base.append(self._combined(number, vectors))
+            at += len(own)
+        self._base = base
+        for (number, key), array in zip(shifted, counts.arrays[at:], strict=True):
+            self._shifted[number].counts[key] = array
+
+    def _combined(self, number: int, vectors: Sequence[Array]) -> Array:
+        mitigator = self.setup.mitigator
+        return vectors[0] if mitigator is None else mitigator.combine(number, vectors)
+
+    def _bound(self, factor: Factor, mitigator: Mitigator) -> Array:
+        """Return the vectors of one factor, each from bound circuits of its own."""
+        bindings = factor.prepared.form.gate_angles(self.angles[:, factor.angles])
+        none, items, made = np.empty((1, 0)), list[Item](), list[tuple[Variant, ...]]()
+        for b, angles in enumerate(bindings):
+            stream = np.random.SeedSequence([*self.seed, factor.part(1), b])
+            seed = int(stream.generate_state(1)[0])
+            variants = mitigator.bound_variants(factor.number, angles, seed)
+            made.append(variants)
+            for one, shots in zip(variants, mitigator.shots_of(variants), strict=True):
+                part = factor.part(0, len(items))
+                role = one.role or "base"
+                items.append(Item(one.circuit, none, shots, role=role, part=part))
+        counts, at, out = self._run(items), 0, list[Array]()
+        for variants in made:
+            vectors = [counts.frequencies(i) for i in range(at, at + len(variants))]
+            out.append(mitigator.combine(factor.number, vectors, variants))
+            at += len(variants)
+        return np.concatenate(out)
 
     def base(self, factor: Factor) -> Array:
-        """Return the frequencies of one factor, ``(B, 2**n)``."""
+        """Return the frequencies of one factor, mitigated if that was asked for, ``(B, 2**n)``."""
         self.measure(with_shifts=False)
         assert self._base is not None
         return self._base[factor.number]
 
     def gradient(self, factor: Factor, cotangent: Array) -> Array:
-        """Return ``g·∂p/∂θ`` of one factor, ``(B, its angles)``, for g ``(B, 2**n)``."""
+        """Return ``g·∂p/∂θ`` of one factor, ``(B, its angles)``, for g ``(B, 2**n)``.
+
+        Mitigation is linear here, without the projection: it acts on g, not on each vector.
+        """
         record = self._shifted.get(factor.number) or self._plan(factor)
-        products = np.empty((len(self.angles), len(record.shifts)))
+        mitigator = self.setup.mitigator
+        if mitigator is not None:
+            self.setup.calibrate(self.seed[0], self.angles[0], self.usage)
+            cotangent = mitigator.pull_back(factor.number, cotangent)
+            weights = [one.weight for one in mitigator.variants(factor.number)]
+        else:
+            weights = [1.0]
+        shots = [n for _, n, _ in self.setup.variants(factor)]
+        products = np.zeros((len(self.angles), len(record.shifts)))
         for i, rows in enumerate(record.slices):
-            array = self._slice(factor, record, i)
-            products[:, rows] = _products(array, cotangent) / (self.setup.shots or 1)
+            for v, weight in enumerate(weights):
+                array = self._slice(factor, record, i, v)
+                products[:, rows] += _products(array, cotangent) * (weight / (shots[v] or 1))
         return record.shifts.pull_back(products)
 
-    def _slice(self, factor: Factor, record: _Shifted, i: int) -> NDArray[Any]:
-        if record.counts is not None and i < len(record.counts):
-            return record.counts[i]
-        array = self._run([self._shift_item(factor, record, i)]).arrays[0]
+    def _slice(self, factor: Factor, record: _Shifted, i: int, v: int) -> NDArray[Any]:
+        if (i, v) in record.counts:
+            return record.counts[i, v]
+        array = self._run([self._shift_item(factor, record, i, v)]).arrays[0]
         bins = len(record.shifts) * len(self.angles) << factor.ansatz.n_qubits
+        bins *= self.setup.n_variants(factor)
         if bins * _KEPT_BYTES <= self.setup.backend.limits.memory_limit:
-            record.counts = [*(record.counts or []), array]
+            record.counts[i, v] = array
         return array
 
     def _plan(self, factor: Factor) -> _Shifted:
@@ -225,21 +360,28 @@ class Measurement:
         self._shifted[factor.number] = record
         return record
 
-    def _base_item(self, factor: Factor) -> Item:
-        form = factor.prepared.form
-        bindings = form.gate_angles(self.angles[:, factor.angles])
-        return Item(
-            circuit=form.circuit, bindings=bindings, shots=self.setup.shots, part=factor.part(0)
-        )
+    def _base_items(self, factor: Factor) -> list[Item]:
+        bindings = factor.prepared.form.gate_angles(self.angles[:, factor.angles])
+        return [
+            Item(
+                circuit=circuit,
+                bindings=bindings,
+                shots=shots,
+                role=role or "base",
+                part=factor.part(0, v),
+            )
+            for v, (circuit, shots, role) in enumerate(self.setup.variants(factor))
+        ]
 
-    def _shift_item(self, factor: Factor, record: _Shifted, i: int) -> Item:
+    def _shift_item(self, factor: Factor, record: _Shifted, i: int, v: int) -> Item:
         bindings, origin = record.shifts.bindings(self.angles[:, factor.angles], record.slices[i])
+        circuit, shots, role = self.setup.variants(factor)[v]
         return Item(
-            circuit=factor.prepared.circuit,
+            circuit=circuit,
             bindings=bindings,
-            shots=self.setup.shots,
-            role="shift",
-            part=factor.part(2 + i),
+            shots=shots,
+            role=f"{role} shift".strip(),
+            part=factor.part(2 + i, v),
             origin=origin,
         )
 

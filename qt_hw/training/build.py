@@ -13,6 +13,7 @@ from qt_hw.circuits.custom import ProductAnsatz
 from qt_hw.errors import ConfigError
 from qt_hw.execution.executor import Executor, closed_executor
 from qt_hw.execution.registry import open_backend
+from qt_hw.mitigation.pipeline import Mitigation
 from qt_hw.model.mapping import AffineMapping, Mapping, MlpMapping, MpsMapping
 from qt_hw.model.quantum_train import QuantumTrain
 from qt_hw.model.scaling import Scaling
@@ -21,6 +22,7 @@ from qt_hw.training.config import (
     AnsatzConfig,
     FactorConfig,
     MappingConfig,
+    MitigationConfig,
     RunConfig,
     ScalingConfig,
     TaskConfig,
@@ -33,6 +35,7 @@ __all__ = [
     "make_ansatz",
     "make_backend",
     "make_mapping",
+    "make_mitigation",
     "make_model",
     "make_scaling",
     "make_target",
@@ -107,6 +110,20 @@ def make_backend(config: RunConfig) -> Backend:
     return open_backend(table.name, **named, **table.options)
 
 
+def make_mitigation(config: MitigationConfig) -> Mitigation | None:
+    """Return the mitigation of ``[mitigation]``, None for none.
+
+    Raises:
+        StorageError: The calibration cannot be read.
+    """
+    return Mitigation.of(
+        config.method,
+        options=config.options(),
+        calibration=config.calibration,
+        calibration_shots=config.calibration_shots,
+    )
+
+
 def make_target(config: RunConfig) -> nn.Module:
     """Return the classical network of ``[target]``, initialised from ``seeds.init``."""
     generator = torch.Generator().manual_seed(config.seeds.init)
@@ -140,6 +157,7 @@ def make_model(
         backend=executor or closed_executor(make_backend(config)),
         shots=config.backend.shots,
         gradient=config.gradient.method,
+        mitigation=make_mitigation(config.mitigation),
         seed=config.seeds.init,
         **options,
     )

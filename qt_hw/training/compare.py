@@ -17,7 +17,7 @@ from qt_hw.execution.executor import JournalledExecutor
 from qt_hw.storage import write_json, write_text
 from qt_hw.tasks import Data, Task
 from qt_hw.training import figures
-from qt_hw.training.build import make_model
+from qt_hw.training.build import make_mitigation, make_model
 from qt_hw.training.checks import check_model
 from qt_hw.training.config import RunConfig
 from qt_hw.training.folder import check_folder, check_same, run_folder
@@ -139,7 +139,9 @@ def _label(name: str, run: Run) -> str:
     if name == "noiseless":
         return name
     where = backend.name if rehearsed(run.folder) is None else f"rehearsal of {backend.name}"
-    return f"{where}, {backend.shots:,} shots" if backend.shots else f"{where}, exact"
+    made = make_mitigation(run.config.mitigation)
+    mitigated = "" if made is None else f", {made.name}"
+    return f"{where}, {backend.shots:,} shots{mitigated}" if backend.shots else f"{where}, exact"
 
 
 def _csv(results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -17,6 +17,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     field_validator,
+    model_validator,
 )
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 Scalar = str | bool | int | float
+Option = Scalar | tuple[Scalar, ...]
 Metric = Literal["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
 
 
@@ -126,7 +128,7 @@ class BackendConfig(_Table):
     dtype: Literal["complex64", "complex128"] | None = None
     device: str | None = None
     form: Literal["auto", "native", "lowered"] | None = None
-    options: dict[str, Scalar | tuple[Scalar, ...]] = {}
+    options: dict[str, Option] = {}
 
 
 class AccountConfig(_Table):
@@ -153,9 +155,38 @@ class GradientConfig(_Table):
 
 
 class MitigationConfig(_Table):
-    """``[mitigation]``: correction of the measured vectors; none so far."""
+    """``[mitigation]``: correction of the measured vectors.
 
-    method: Literal["none"] = "none"
+    ``method`` is ``"none"``, ``"auto"``, a technique, or several (``"readout+zne"`` or a list);
+    a table such as ``[mitigation.zne]`` holds the options of one (see
+    ``qt_hw.mitigation.techniques``). ``calibration`` is a file in place of a measurement.
+    """
+
+    method: str | tuple[str, ...] = "none"
+    calibration_shots: PositiveInt | None = None
+    calibration: str | None = None
+    readout: dict[str, Option] | None = None
+    twirling: dict[str, Option] | None = None
+    zne: dict[str, Option] | None = None
+    rescale: dict[str, Option] | None = None
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> MitigationConfig:
+        if self.method != "none" or self.options():
+            from qt_hw.mitigation.pipeline import Mitigation
+
+            made = Mitigation.of(self.method, options=self.options())
+            if made is not None and not made.differentiable:
+                raise ValueError(
+                    f"gradients do not pass through {made.combination.not_differentiable}: train "
+                    "with readout, twirling, zne (linear, polynomial, richardson) or rescale"
+                )
+        return self
+
+    def options(self) -> dict[str, dict[str, Option]]:
+        """Return the options of the techniques that have some."""
+        names = ("readout", "twirling", "zne", "rescale")
+        return {name: table for name in names if (table := getattr(self, name)) is not None}
 
 
 class EarlyStopping(_Table):
@@ -236,7 +267,11 @@ class RunConfig(_Table):
         backend = self.backend.model_copy(update={"shots": None}) if own else BackendConfig()
         shift = self.gradient.method == "parameter-shift"
         gradient = GradientConfig() if shift else self.gradient
-        free = {"account": AccountConfig(), "budget": BudgetConfig()}
+        free = {
+            "account": AccountConfig(),
+            "budget": BudgetConfig(),
+            "mitigation": MitigationConfig(),
+        }
         return self.model_copy(update={"backend": backend, "gradient": gradient, **free})
 
     @property

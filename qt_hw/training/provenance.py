@@ -6,13 +6,12 @@ import hashlib
 import platform
 import subprocess
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qt_hw.errors import StorageError
-from qt_hw.storage import read_json, write_bytes
+from qt_hw.storage import now, read_json, write_bytes
 from qt_hw.training.config import BudgetConfig, RunConfig
 from qt_hw.training.loading import to_toml
 
@@ -48,11 +47,6 @@ PACKAGES = (
     "pydantic",
     "safetensors",
 )
-
-
-def now() -> str:
-    """Return the present time as ISO 8601 in UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def versions() -> dict[str, str]:

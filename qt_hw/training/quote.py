@@ -11,6 +11,7 @@ from qt_hw.circuits.ansatz import Ansatz
 from qt_hw.execution.backend import Backend, Batch, Cost, Counts, Prepared
 from qt_hw.execution.dispatch import estimate
 from qt_hw.execution.executor import Executor, LocalExecutor
+from qt_hw.model.quantum_train import QuantumTrain
 from qt_hw.training.build import make_model
 from qt_hw.training.checks import check_model
 from qt_hw.training.config import OptimizerConfig, RunConfig
@@ -27,12 +28,14 @@ class Quote:
         last: The evaluation after the last step: the base circuits alone.
         steps: Number of optimiser steps.
         total: All of it.
+        calibration: What the mitigation measures once, before the first step; None: nothing.
     """
 
     step: Cost
     last: Cost
     steps: int
     total: Cost
+    calibration: Cost | None = None
 
     def affordable_steps(self, most: float, unit: str) -> int:
         """Return after how many steps a cap is reached; ``unit`` is ``usd`` or ``qpu_seconds``."""
@@ -57,21 +60,40 @@ def quote_training(
     planner = _Planner(LocalExecutor(where) if isinstance(where, Backend) else where)
     model = make_model(config, target, planner)
     check_model(config, model)
+    calibration = _calibration(model, planner.backend)
     try:
         model.generator.prefetch()
     except _Planned as planned:
         batch = planned.batch
     else:  # exact and free of charge: nothing is measured
         return _exact(len(model.generator.ansatz.factors()), config.optimizer.steps)
-    base = [item for item in batch.items if item.role == "base"]
-    shifted = [item for item in batch.items if item.role != "base"]
+    base = [item for item in batch.items if not item.role.endswith("shift")]
+    shifted = [item for item in batch.items if item.role.endswith("shift")]
     backend = planner.backend
     step, last = estimate(backend, batch), estimate(backend, Batch(items=tuple(base)))
     apart = _separate_evaluations(config.optimizer) if shifted else 0
     parts = [(step, config.optimizer.steps - apart), (last, 1 + apart)]
     if apart:
         parts.append((estimate(backend, Batch(items=tuple(shifted))), apart))
-    return Quote(step=step, last=last, steps=config.optimizer.steps, total=total(parts))
+    if calibration is not None:
+        parts.append((calibration, 1))
+    return Quote(
+        step=step,
+        last=last,
+        steps=config.optimizer.steps,
+        total=total(parts),
+        calibration=calibration,
+    )
+
+
+def _calibration(model: QuantumTrain, backend: Backend) -> Cost | None:
+    """Return the price of the calibration; the model then goes on as if it had been measured."""
+    mitigator = model.generator.setup.mitigator
+    if mitigator is None or mitigator.ready:
+        return None
+    batch = mitigator.calibration_batch(model.generator.seed)
+    mitigator.assume()
+    return estimate(backend, batch)
 
 
 def total(parts: Sequence[tuple[Cost, int]]) -> Cost:
@@ -123,5 +145,5 @@ class _Planner(Executor):
     def prepare(self, ansatz: Ansatz) -> Prepared:
         return self.inner.prepare(ansatz)
 
-    def run(self, batch: Batch, step: int) -> Counts:
+    def run(self, batch: Batch, step: int, label: str = "") -> Counts:
         raise _Planned(batch)

@@ -33,13 +33,13 @@ from qt_hw.training.checks import (
     describe_inputs,
     warn_of_size,
 )
-from qt_hw.training.config import RunConfig, TargetConfig, TaskConfig
+from qt_hw.training.config import MitigationConfig, RunConfig, TargetConfig, TaskConfig
 from qt_hw.training.folder import PAIR, check_folder, run_folder
 from qt_hw.training.loading import load_config
 from qt_hw.training.metrics import MetricsFile
 from qt_hw.training.paid import Hardware, open_executor
 from qt_hw.training.provenance import read_manifest, run_key, stored_manifest
-from qt_hw.training.session import Session
+from qt_hw.training.session import Session, use_calibration
 from qt_hw.training.trainer import Row
 
 __all__ = ["CUSTOM", "Run", "read_config", "task_of", "train"]
@@ -130,7 +130,11 @@ class Run:
         checkpoint = load_checkpoint(self.folder / "checkpoints", run_key(self.config))
         if checkpoint is None:
             raise StorageError(f"{self.folder} has no checkpoint yet")
-        model = make_model(self.config, self._target(target), executor)
+        config = self.config
+        if executor is not None:  # what the run's own backend needs does not hold there
+            config = config.model_copy(update={"mitigation": MitigationConfig()})
+        model = make_model(config, self._target(target), executor)
+        use_calibration(self.folder, model)
         with other_version(self.folder / "checkpoints"):
             model.load_state_dict(checkpoint.state["model"])
         return model

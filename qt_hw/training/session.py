@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import nn
 
+from qt_hw.mitigation.calibration import Calibration
 from qt_hw.model.generator import probabilities
 from qt_hw.model.quantum_train import QuantumTrain
 from qt_hw.storage import write_bytes, write_json, write_text
@@ -26,7 +27,10 @@ from qt_hw.training.progress import make_reporter
 from qt_hw.training.provenance import describe_run, now, read_manifest, run_key, stored_manifest
 from qt_hw.training.trainer import Row, Trainer
 
-__all__ = ["Session"]
+__all__ = ["Session", "use_calibration"]
+
+CALIBRATION = "calibration.json"
+"""The file of a run folder with what its mitigation was calibrated with."""
 
 
 class Session:
@@ -46,6 +50,9 @@ class Session:
         self.metrics = MetricsFile(folder / "metrics.csv")
         write_text(folder / "config.toml", to_toml(config))
         checkpoint = load_checkpoint(folder / "checkpoints", run_key(config))
+        use_calibration(folder, model)
+        if (found := model.generator.calibrate()) is not None:
+            found.save(folder / CALIBRATION)
         if checkpoint is None or stored_manifest(folder) is None:
             # Measures the untrained model; the state loaded below puts its counters right.
             model.generator.prefetch()
@@ -103,6 +110,18 @@ class Session:
             "initial": torch.cat([initial[name].detach().flatten() for name in weights]),
         }
         return {name: v.double().cpu().numpy() for name, v in vectors.items()}
+
+
+def use_calibration(folder: Path, model: QuantumTrain) -> None:
+    """Have ``model`` mitigate with the calibration that the run in ``folder`` began with.
+
+    Raises:
+        StorageError: The file is damaged.
+        InputError: It is of other circuits.
+    """
+    mitigator, path = model.generator.setup.mitigator, folder / CALIBRATION
+    if mitigator is not None and path.exists():
+        mitigator.use(Calibration.load(path))
 
 
 def _results(manifest: Mapping[str, Any], row: Row) -> dict[str, Any]:

@@ -1,0 +1,133 @@
+"""``mitigation=``: what a user asks for, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qt_hw.errors import InputError
+from qt_hw.execution.checks import check_shots
+from qt_hw.mitigation.calibration import Calibration
+from qt_hw.mitigation.combination import Combination
+from qt_hw.mitigation.techniques import Technique, technique
+
+__all__ = ["CALIBRATION_SHOTS", "Mitigation"]
+
+CALIBRATION_SHOTS = 8192
+"""Shots of each calibration circuit; the error left by them is then below that of the vectors."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mitigation:
+    """Which techniques mitigate a measured vector, and with which calibration.
+
+    Attributes:
+        combination: The techniques; empty for ``auto`` until it has chosen.
+        auto: Whether a calibration decides which techniques are used.
+        calibration: One measured earlier; None measures what is needed, once.
+        calibration_shots: Shots of each calibration circuit.
+
+    Raises:
+        InputError: The techniques do not go together, or a number is wrong.
+    """
+
+    combination: Combination = field(default_factory=Combination)
+    auto: bool = False
+    calibration: Calibration | None = None
+    calibration_shots: int = CALIBRATION_SHOTS
+
+    def __post_init__(self) -> None:
+        """Check the shots."""
+        if check_shots(self.calibration_shots) is None:
+            raise InputError("a calibration needs a number of shots")
+
+    @classmethod
+    def of(
+        cls,
+        value: Any,
+        *,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        calibration: Calibration | str | Path | None = None,
+        calibration_shots: int | None = None,
+    ) -> Mitigation | None:
+        """Return the mitigation that ``value`` asks for, None for none.
+
+        Args:
+            value: None or ``"none"``; ``"auto"``; a name or several (``"readout+zne"``, or a list
+                of names and technique objects); or a ``Mitigation``.
+            options: By the name of a technique.
+            calibration: A calibration or its file.
+            calibration_shots: See the class.
+
+        Raises:
+            UnknownName: No such technique or option.
+            InputError: They do not go together.
+            StorageError: The calibration cannot be read.
+
+        >>> Mitigation.of(["zne", "readout"]).name
+        'readout+zne'
+        """
+        given = dict(options or {})
+        if isinstance(value, Mitigation):
+            return value
+        parts = _parts(value)
+        names = [part for part in parts if isinstance(part, str)]
+        if "none" in names or "auto" in names or not parts:
+            if len(parts) > 1:
+                raise InputError(f"mitigation {names[0]!r} goes alone, not with {parts[1:]}")
+            if given:
+                raise InputError(f"mitigation: options of {next(iter(given))}, which is not used")
+            if "auto" not in names:
+                return None
+        techniques = [
+            technique(part, given.pop(part, None)) if isinstance(part, str) else part
+            for part in parts
+            if part != "auto"
+        ]
+        if given:
+            raise InputError(f"mitigation: options of {next(iter(given))}, which is not used")
+        known = calibration if isinstance(calibration, Calibration | None) else None
+        return cls(
+            combination=Combination(tuple(techniques)),
+            auto="auto" in names,
+            calibration=known if known is calibration else Calibration.load(str(calibration)),
+            calibration_shots=calibration_shots or CALIBRATION_SHOTS,
+        )
+
+    @property
+    def name(self) -> str:
+        """``"auto"``, or the names of the techniques joined by +."""
+        return "auto" if self.auto else self.combination.name
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether gradients pass through it."""
+        return self.auto or self.combination.differentiable
+
+    def describe(self) -> dict[str, Any]:
+        """Return names, options and shots, JSON-ready."""
+        return {
+            "name": self.name,
+            "techniques": [one.to_dict() for one in self.combination.techniques],
+            "calibration_shots": self.calibration_shots,
+            "calibration_date": None if self.calibration is None else self.calibration.date,
+        }
+
+
+def _parts(value: Any) -> list[str | Technique]:
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [part.strip() for part in value.replace(",", "+").split("+")]
+    if isinstance(value, Technique):
+        return [value]
+    if isinstance(value, Iterable):
+        parts = list(value)
+        if all(isinstance(part, str | Technique) for part in parts):
+            return parts
+    raise InputError(
+        "mitigation is None, 'auto', a name such as 'readout', a list of names and techniques, or "
+        f"a Mitigation, not {value!r}"
+    )
