@@ -19,7 +19,7 @@
     │   └── CheckpointError   a checkpoint is damaged or belongs to another run
     └── DataError             a data file is missing, damaged or has the wrong checksum
 
-Messages are one line: what was wrong, what is allowed, what to type next.
+``MitigationWarning`` is the one warning. Messages are one line: what was wrong, what is allowed, what to type next.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ __all__ = [
     "InputError",
     "JobFailed",
     "MissingExtra",
+    "MitigationWarning",
     "Pending",
     "PermanentError",
     "PreflightError",
@@ -61,6 +62,10 @@ class InputError(QtHwError, ValueError):
     """An argument has a wrong value, shape or type."""
 
     exit_code = 2
+
+
+class MitigationWarning(UserWarning):
+    """Mitigation is expected to make the vectors worse, or rests on an old calibration."""
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:

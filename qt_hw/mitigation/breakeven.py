@@ -18,7 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from qt_hw.errors import InputError
 from qt_hw.execution.checks import check_shots
-from qt_hw.mitigation.readout import Confusion, apply_axes, correct
+from qt_hw.mitigation.confusion import AnyConfusion, apply_axes
+from qt_hw.mitigation.readout import correct
+from qt_hw.mitigation.situation import calibration_error
 
 __all__ = ["BreakEven", "advice", "break_even"]
 
@@ -65,7 +67,7 @@ class BreakEven:
         return math.inf
 
 
-def break_even(confusion: Confusion, shots: int, p: ArrayLike) -> BreakEven:
+def break_even(confusion: AnyConfusion, shots: int, p: ArrayLike) -> BreakEven:
     """Return the expected errors of measured vectors and of their correction.
 
     What noise adds to the squares is subtracted; at few shots the bias may come out as 0.
@@ -82,15 +84,15 @@ def break_even(confusion: Confusion, shots: int, p: ArrayLike) -> BreakEven:
     if n_shots is None:
         raise InputError("exact probabilities have no break-even; pass a number of shots")
     f = np.atleast_2d(np.asarray(p, dtype=np.float64))
-    inverses, scale = confusion.inverses, n_shots / max(n_shots - 1, 1)
+    inverses, scale = list(confusion.inverses), n_shots / max(n_shots - 1, 1)
     corrected = correct(f, confusion)
     # Of one shot, the second moments of each outcome's corrected entry, and of its change.
-    second = apply_axes(f, inverses**2)
+    second = apply_axes(f, [inverse**2 for inverse in inverses])
     diagonal = reduce(np.kron, [np.diag(inverse) for inverse in inverses[::-1]])
     variance = scale * (second - corrected**2)
     change_variance = scale * (f * (1 - 2 * diagonal) + second - (f - corrected) ** 2)
     squares = (corrected**2 - variance / n_shots).mean(axis=0)
-    calibration = _calibration_error(confusion, squares)
+    calibration = calibration_error(confusion, np.maximum(squares, 0.0))
     change = ((f - corrected) ** 2 - change_variance / n_shots).sum(axis=1).mean()
     return BreakEven(
         bias=max(float(change) - calibration, 0.0),
@@ -101,20 +103,7 @@ def break_even(confusion: Confusion, shots: int, p: ArrayLike) -> BreakEven:
     )
 
 
-def _calibration_error(confusion: Confusion, squares: Array) -> float:
-    """Return the expected ‖δp‖² by errors of the flip probabilities, for p² ``(2**n,)``.
-
-    An error ε of the flip of qubit q from the value s moves ε/det A_q times the entries with
-    that value to those with the other: δp² = 2 (ε/det A_q)² Σ_{x: x_q = s} p_x².
-    """
-    factors = 2 * (confusion.standard_errors / (1 - confusion.flips.sum(axis=1))[:, None]) ** 2
-    slices = np.array(
-        [squares.reshape(-1, 2, 2**q).sum(axis=(0, 2)) for q in range(confusion.n_qubits)]
-    )
-    return float((factors * np.maximum(slices, 0.0)).sum())
-
-
-def advice(confusion: Confusion, shots: int, p: ArrayLike) -> str | None:
+def advice(confusion: AnyConfusion, shots: int, p: ArrayLike) -> str | None:
     """Return a one-line warning where readout correction is expected to hurt, else None.
 
     Args:

@@ -124,12 +124,12 @@ class CalibrationPlan:
                 }
             if not set(levels) <= set(raw):
                 continue
-            vectors = sum(weight * raw[level][0] for level, weight in levels.items())
-            noise = sum(
-                weight**2 * self._noise(raw[level], found.confusion if one.readout else None)
-                for level, weight in levels.items()
-            )
-            vectors = correct(vectors, found.confusion) if one.readout else vectors
+            used = found.confusion if one.readout else None
+            vectors, noise = np.zeros_like(self._ideal), np.zeros(len(self._ideal))
+            for level, weight in levels.items():
+                vectors += weight * raw[level][0]
+                noise += weight**2 * self._noise(raw[level], used)
+            vectors = vectors if used is None else correct(vectors, used)
             decay = found.decays[one.decay_key].value if one.measures_decay else 1.0
             u = 1.0 / vectors.shape[-1]
             error = ((vectors - u) / decay - (self._ideal - u)) ** 2
@@ -181,7 +181,7 @@ class CalibrationPlan:
         rng = np.random.default_rng(np.random.SeedSequence([*self.seed, self.first_part]))
         shape = (self._rescale.circuits, self.ansatz.n_angles)
         if self._rescale.fit == "clifford":
-            return rng.integers(0, 4, shape) * (np.pi / 2)
+            return np.asarray(rng.integers(0, 4, shape) * (np.pi / 2), dtype=np.float64)
         return rng.uniform(-np.pi, np.pi, shape)
 
     @cached_property

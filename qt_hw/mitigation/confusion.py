@@ -204,7 +204,7 @@ class PairConfusion:
             first = 2 * number
             pair = f"qubits {first} and {first + 1}" if len(block) == 4 else f"qubit {first}"
             _check_condition(block, pair)
-        return tuple(np.linalg.inv(block) for block in self.matrices)
+        return tuple(np.asarray(np.linalg.inv(b), dtype=np.float64) for b in self.matrices)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, JSON-ready; ``load_confusion`` gives the same numbers back."""
@@ -237,8 +237,8 @@ def _check_condition(block: Array, whose: str) -> None:
     if not condition <= _MAX_CONDITION:
         raise InputError(
             f"the readout of {whose} cannot be corrected: its confusion matrix is badly "
-            f"conditioned ({condition:.3g}, at most {_MAX_CONDITION:g}); calibrate anew with more shots, or "
-            "choose other qubits"
+            f"conditioned ({condition:.3g}, at most {_MAX_CONDITION:g}); calibrate anew with more "
+            "shots, or choose other qubits"
         )
 
 

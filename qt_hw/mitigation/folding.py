@@ -2,15 +2,18 @@
 
 A circuit U becomes U U† U, on open angles and in its own gates. Barriers stand between the copies,
 so that no transpiler merges them; fold what has been transpiled, and do not transpile again.
-Without noise a folded circuit obeys the shift rules of the original, as it has the same law.
+Without noise a folded circuit obeys the shift rules of the original, as it has the same law; with
+incoherent noise nearly (gradients of a threefold fold off by about 1e-4).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from qt_hw.errors import InputError, UnknownName, UnsupportedGate
 
@@ -77,8 +80,8 @@ def fold(circuit: QuantumCircuit, scale: float, *, method: Method = "global") ->
     items, reached = (_global if method == "global" else _layerwise)(circuit, layers, float(scale))
     if abs(reached - scale) > _TOLERANCE:
         raise InputError(
-            f"a noise scale factor of {scale:g}: {_count(gates)} gates folded by {method!r} come "
-            f"nearest with {reached:g}; ask for {reached:g} or an odd number"
+            f"the circuit has too few gates for a noise scale factor of {scale:g}: folding by "
+            f"{method!r} comes nearest with {reached:g}; ask for {reached:g} or an odd number"
         )
     folded = circuit.copy_empty_like()
     folded.data = items
@@ -86,7 +89,7 @@ def fold(circuit: QuantumCircuit, scale: float, *, method: Method = "global") ->
 
 
 def _check_scale(scale: float) -> None:
-    number = isinstance(scale, int | float) and not isinstance(scale, bool)
+    number = isinstance(scale, int | float | np.integer) and not isinstance(scale, bool)
     if not number or not 1 <= scale <= _MAX_SCALE:  # NaN fails too
         raise InputError(
             f"a noise scale factor lies between 1 and {_MAX_SCALE:g} (3 folds once), not {scale!r}"
@@ -152,12 +155,6 @@ def _barrier(circuit: QuantumCircuit) -> CircuitInstruction:
     return CircuitInstruction(Barrier(circuit.num_qubits), circuit.qubits)
 
 
-def _count(gates: Iterable[CircuitInstruction]) -> int:
-    """Return the number of gates that make the noise: those on two qubits, or else all."""
-    sizes = [len(item.qubits) for item in gates]
-    return sum(size > 1 for size in sizes) or len(sizes)
-
-
 def _global(
     circuit: QuantumCircuit, layers: Sequence[Sequence[CircuitInstruction]], scale: float
 ) -> tuple[list[CircuitInstruction], float]:
@@ -185,12 +182,12 @@ def _layerwise(
     """Return the layers L (L† L)^k, k + 1 for some of them, and the factor reached."""
     whole = math.floor((scale - 1) / 2)
     fraction = (scale - 1) / 2 - whole
-    # One-qubit layers are spread apart from the others, which alone decide the factor.
     weights = [sum(len(item.qubits) > 1 for item in layer) for layer in layers]
+    sizes = [len(layer) for layer in layers]
+    # One-qubit layers are spread apart from the others, which alone decide the factor.
     once_more = _spread({i: w for i, w in enumerate(weights) if w}, fraction)
-    rest = {i: len(layers[i]) for i, w in enumerate(weights) if not w}
-    counted = weights if any(weights) else [len(layer) for layer in layers]
-    once_more |= _spread(rest, fraction)
+    once_more |= _spread({i: n for i, n in enumerate(sizes) if not weights[i]}, fraction)
+    counted = weights if any(weights) else sizes
     barrier = _barrier(circuit)
     items: list[CircuitInstruction] = []
     for i, layer in enumerate(layers):

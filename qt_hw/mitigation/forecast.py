@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qt_hw.mitigation.readout import AnyConfusion, correct, variance
+from qt_hw.mitigation.confusion import AnyConfusion
+from qt_hw.mitigation.readout import correct, variance
 from qt_hw.mitigation.simplex import project
-from qt_hw.mitigation.situation import Method, Situation, blocks, observed
+from qt_hw.mitigation.situation import Method, Situation, calibration_error
 
 __all__ = ["Forecast", "Method", "Situation", "break_even", "forecast", "forecasts"]
 
@@ -96,8 +97,7 @@ def noise_of(method: Method, situation: Situation) -> float:
     for weight, scale, share in zip(method.weights, method.scales, method.shares, strict=True):
         if weight:
             law = u + situation.kept(scale)[0] * (situation.ideal - u)
-            seen = law if situation.confusion is None else observed(law, situation.confusion)
-            out += weight**2 / share * float(np.mean(variance(seen, used)))
+            out += weight**2 / share * float(np.mean(variance(situation.seen(law), used)))
     return out / situation.gain(method) ** 2
 
 
@@ -111,9 +111,9 @@ def bias_squared(method: Method, situation: Situation) -> float:
     across = method.at({scale: situation.kept(scale)[1] for scale in method.scales})
     out += squares * (across / situation.gain(method)) ** 2 * _passed(method, situation)
     if method.rescale:
-        out += squares * (situation.signal_error / situation.gain(method)) ** 2
+        out += squares * (situation.signal.standard_error / situation.gain(method)) ** 2
     if method.readout and situation.confusion is not None:
-        out += _calibration_error(situation.confusion, situation.ideal)
+        out += calibration_error(situation.confusion, (situation.ideal**2).mean(axis=0))
     return out
 
 
@@ -121,25 +121,7 @@ def _passed(method: Method, situation: Situation) -> float:
     """Return how much the readout leaves of the square of a vector without known direction."""
     if method.readout or situation.confusion is None:
         return 1.0
-    return math.prod(float((m**2).sum()) / len(m) for m in blocks(situation.confusion))
-
-
-def _calibration_error(confusion: AnyConfusion, ideal: Array) -> float:
-    """Return the expected ‖δp‖², ``δp = −A⁻¹ δA p``, of a calibration's own shots.
-
-    A column of a block of A, measured with M shots, has the covariance ``(diag(a) − a aᵀ)/M``.
-    """
-    if confusion.shots is None:
-        return 0.0
-    out, low, squares = 0.0, 1, (ideal**2).mean(axis=0)
-    for matrix in blocks(confusion):
-        inverse = np.linalg.inv(matrix)
-        weights = squares.reshape(-1, len(matrix), low).sum(axis=(0, 2))
-        # tr(A⁻¹ diag(a) A⁻ᵀ) − ‖A⁻¹ a‖²; a is a column of A, so that A⁻¹ a is a unit vector.
-        spread = (inverse**2).sum(axis=0) @ matrix - 1.0
-        out += float(weights @ spread)
-        low *= len(matrix)
-    return out / confusion.shots
+    return math.prod(float((m**2).sum()) / len(m) for m in situation.confusion.matrices)
 
 
 class _Simulated:
@@ -188,9 +170,8 @@ class _Simulated:
             law = u + along * (self._ideal - u) + across * self._direction
             law = law.clip(0.0)
             law /= law.sum(axis=1, keepdims=True)
-            if situation.confusion is not None:
-                law = observed(law, situation.confusion)
-                law /= law.sum(axis=1, keepdims=True)
+            law = situation.seen(law)
+            law /= law.sum(axis=1, keepdims=True)
             rng = np.random.default_rng([_SEED, 1, round(1000 * scale)])
             self._drawn[scale, shots] = rng.multinomial(shots, law) / shots
         return self._drawn[scale, shots]
@@ -200,11 +181,13 @@ class _Simulated:
         if self._misread is None:
             out, low = np.zeros_like(self._ideal), 1
             rng = np.random.default_rng([_SEED, 2])
-            for matrix in blocks(confusion) if confusion.shots else []:
+            for matrix, inverse in zip(confusion.matrices, confusion.inverses, strict=True):
+                if confusion.shots is None:
+                    break
                 size = len(matrix)
                 errors = rng.standard_normal((len(out), size, size)) * np.sqrt(matrix)
                 errors -= matrix * errors.sum(axis=1, keepdims=True)
-                errors = -np.linalg.inv(matrix) @ errors / math.sqrt(confusion.shots or 1)
+                errors = -inverse @ errors / math.sqrt(confusion.shots)
                 parts = self._ideal.reshape(len(out), -1, size, low)
                 out += np.einsum("rij,rajb->raib", errors, parts).reshape(out.shape)
                 low *= size
@@ -213,7 +196,7 @@ class _Simulated:
 
     def _gains(self, method: Method) -> Array | float:
         """Return by what each draw divides: the decay as a calibration found it."""
-        gain, error = self._situation.gain(method), self._situation.signal_error
+        gain, error = self._situation.gain(method), self._situation.signal.standard_error
         if not (method.rescale and error) or method.name in self._situation.biases:
             return gain
         rng = np.random.default_rng([_SEED, 3])

@@ -7,6 +7,7 @@ a training then only binds angles.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,19 +16,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qt_hw.circuits.ansatz import Ansatz
-from qt_hw.errors import InputError, PreflightError
+from qt_hw.errors import InputError, MitigationWarning, PreflightError
 from qt_hw.execution.backend import Backend, Batch, Counts, Prepared
 from qt_hw.mitigation.calibrating import CalibrationPlan, exact_vectors
 from qt_hw.mitigation.calibration import Calibration, CircuitCalibration, qubits_of
 from qt_hw.mitigation.choice import choose
 from qt_hw.mitigation.combination import CANDIDATES, TWIRLED, Combination
 from qt_hw.mitigation.decay import Decay
+from qt_hw.mitigation.outlook import warning
 from qt_hw.mitigation.pipeline import Mitigation
 from qt_hw.mitigation.readout import Confusion
 from qt_hw.mitigation.recipe import Recipe
 from qt_hw.mitigation.simplex import project
-from qt_hw.mitigation.situation import Situation
-from qt_hw.mitigation.variants import Variant, make_bound, make_variants, split_shots
+from qt_hw.mitigation.situation import Method, Situation
+from qt_hw.mitigation.techniques import Readout, Rescale, Twirling, Zne
+from qt_hw.mitigation.variants import (
+    Variant,
+    make_bound,
+    make_variants,
+    of_kind,
+    split_shots,
+)
 from qt_hw.storage import now
 
 __all__ = ["CALIBRATION_STREAM", "Circuit", "Mitigator", "looks_coherent"]
@@ -137,20 +146,16 @@ class Mitigator:
         Raises:
             InputError: The readout cannot be corrected, or nothing is left of the signal.
         """
-        combinations = CANDIDATES if self.mitigation.auto else (self.mitigation.combination,)
-        stages = [self._stage(run, combinations, (seed, 0, CALIBRATION_STREAM), 0)]
-        found = [one for one, _ in stages[0]]
+        entropy = (seed, 0, CALIBRATION_STREAM)
+        found = self._stage(run, self._first_combinations, entropy, 0)
+        if self.mitigation.auto and any(looks_coherent(one.biases) for one in found):
+            more = self._stage(run, TWIRLED, entropy, _SECOND_STAGE)
+            found = [_merged(a, b) for a, b in zip(found, more, strict=True)]
         if self.mitigation.auto:
-            biases = [values for _, values in stages[0]]
-            if any(looks_coherent(one, values) for one, values in stages[0]):
-                more = self._stage(run, TWIRLED, (seed, 0, CALIBRATION_STREAM), _SECOND_STAGE)
-                stages.append(more)
-                found = [_merged(a, b) for a, (b, _) in zip(found, more, strict=True)]
-                biases = [{**a, **b} for a, (_, b) in zip(biases, more, strict=True)]
-            found = [
-                self._chosen(number, one, values, angles[number])
-                for number, (one, values) in enumerate(zip(found, biases, strict=True))
-            ]
+            found = [self._chosen(i, one, angles[i]) for i, one in enumerate(found)]
+        else:
+            for i, one in enumerate(found):
+                self._warn(i, one, angles[i])
         batches = self._batches
         calibration = Calibration(
             backend=self._backend.name,
@@ -164,8 +169,7 @@ class Mitigator:
 
     def calibration_batch(self, seed: int) -> Batch:
         """Return the (first) batch of a calibration, e.g. to price it."""
-        combinations = CANDIDATES if self.mitigation.auto else (self.mitigation.combination,)
-        plans = self._plans(combinations, (seed, 0, CALIBRATION_STREAM), 0)
+        plans = self._plans(self._first_combinations, (seed, 0, CALIBRATION_STREAM), 0)
         items = tuple(item for plan in plans for item in plan.items)
         return Batch(items=items, seed=(seed, 0, CALIBRATION_STREAM))
 
@@ -199,7 +203,7 @@ class Mitigator:
         combinations: Sequence[Combination],
         seed: tuple[int, ...],
         first_part: int,
-    ) -> list[tuple[CircuitCalibration, dict[str, float]]]:
+    ) -> list[CircuitCalibration]:
         """Run the calibration of some combinations for all circuits, in one batch."""
         plans = self._plans(combinations, seed, first_part)
         batch = Batch(items=tuple(item for plan in plans for item in plan.items), seed=seed)
@@ -211,8 +215,23 @@ class Mitigator:
         for plan in plans:
             own = [arrays.pop(0) for _ in plan.items]
             found = plan.finish(own)
-            out.append((found, plan.biases(own, found) if self.mitigation.auto else {}))
+            out.append(dataclasses.replace(found, biases=plan.biases(own, found)))
         return out
+
+    @property
+    def _first_combinations(self) -> tuple[Combination, ...]:
+        """For what is calibrated first.
+
+        Where circuits cost nothing, an extrapolation is calibrated too, only to know whether it
+        pays.
+        """
+        own = self.mitigation.combination
+        if self.mitigation.auto:
+            return CANDIDATES
+        if of_kind(own.techniques, Zne) is None or self._backend.limits.paid:
+            return (own,)
+        kept = [one for one in own.techniques if isinstance(one, Readout | Twirling)]
+        return (own, Combination((*kept, Rescale())))
 
     def _plans(
         self, combinations: Sequence[Combination], seed: tuple[int, ...], first_part: int
@@ -231,27 +250,36 @@ class Mitigator:
             plans.append(plan)
         return plans
 
-    def _chosen(
-        self, number: int, found: CircuitCalibration, biases: Mapping[str, float], angles: Array
-    ) -> CircuitCalibration:
+    def _chosen(self, number: int, found: CircuitCalibration, angles: Array) -> CircuitCalibration:
         """Return the calibration of a circuit with the combination that ``auto`` takes for it."""
+        candidates = [one for one in (*CANDIDATES, *TWIRLED) if one.name in found.biases]
+        methods = [self._method(number, one) for one in candidates]
+        choice = choose(methods, self._situation(number, found, angles))
+        return dataclasses.replace(found, choice=choice.method.name, reason=choice.reason)
+
+    def _warn(self, number: int, found: CircuitCalibration, angles: Array) -> None:
+        """Warn of techniques that are expected to hurt at these shots."""
+        own = self.mitigation.combination
+        unknown = of_kind(own.techniques, Zne) is not None and not found.decays
+        if self._shots is None or self.bound or unknown:
+            return
+        line = warning(self._method(number, own), self._situation(number, found, angles))
+        if line is not None:
+            warnings.warn(line, MitigationWarning, stacklevel=4)
+
+    def _method(self, number: int, combination: Combination) -> Method:
         circuit = self._circuits[number].prepared.circuit
-        candidates = [one for one in (*CANDIDATES, *TWIRLED) if one.name in biases]
-        methods = [
-            one.method(make_variants(one.techniques, circuit, equal=self._equal))
-            for one in candidates
-        ]
-        decay = found.decays.get("readout+twirling", found.decays.get("readout"))
-        situation = Situation(
+        variants = make_variants(combination.techniques, circuit, equal=self._equal)
+        return combination.method(variants)
+
+    def _situation(self, number: int, found: CircuitCalibration, angles: Array) -> Situation:
+        decays = [found.decays.get(key) for key in ("readout+twirling", "readout", "raw")]
+        return Situation(
             ideal=exact_vectors(self._circuits[number].ansatz, angles[None])[0],
             shots=self._shots or _EXACT_SHOTS,
             confusion=found.confusion,
-            decay=decay,
-            biases=biases,
-        )
-        choice = choose(methods, situation)
-        return dataclasses.replace(
-            found, biases=dict(biases), choice=choice.method.name, reason=choice.reason
+            decay=next((decay for decay in decays if decay is not None), None),
+            biases=found.biases,
         )
 
     def _measures(self, combination: Combination) -> bool:
@@ -379,7 +407,7 @@ _EXACT_SHOTS = 10**12
 _NO_DATE = "1970-01-01T00:00:00+00:00"
 
 
-def looks_coherent(found: CircuitCalibration, biases: Mapping[str, float]) -> bool:
+def looks_coherent(biases: Mapping[str, float]) -> bool:
     """Whether what rescaling leaves is most of the bias: the errors turn the state."""
     left, whole = biases.get("readout+rescale", 0.0), biases.get("readout", 0.0)
     return left > _COHERENT_SHARE * whole
@@ -398,4 +426,4 @@ def _named(name: str) -> Combination:
 
 
 def _merged(a: CircuitCalibration, b: CircuitCalibration) -> CircuitCalibration:
-    return dataclasses.replace(a, decays={**a.decays, **b.decays})
+    return dataclasses.replace(a, decays={**a.decays, **b.decays}, biases={**a.biases, **b.biases})

@@ -143,5 +143,5 @@ def _pays(method: Method, part: Method, situation: Situation) -> str:
 
 def _rounded(shots: float) -> int:
     """Return two digits of a number, rounded up: more would not be true."""
-    unit = 10 ** max(0, len(str(math.ceil(shots))) - 2)
+    unit = int(10 ** max(0, len(str(math.ceil(shots))) - 2))
     return math.ceil(shots / unit) * unit

@@ -9,22 +9,20 @@ is at every scale. The readout then confuses q, and shots draw from the result.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qt_hw.errors import InputError
 from qt_hw.execution.checks import check_shots
-from qt_hw.mitigation.readout import AnyConfusion
+from qt_hw.mitigation.confusion import AnyConfusion, apply_axes
+from qt_hw.mitigation.decay import Decay
 
-if TYPE_CHECKING:
-    from qt_hw.mitigation.decay import Decay
-
-__all__ = ["RESIDUAL", "Method", "Situation", "blocks", "observed"]
+__all__ = ["RESIDUAL", "Method", "Situation", "calibration_error"]
 
 Array = NDArray[np.float64]
 
@@ -100,14 +98,14 @@ class Situation:
         ideal: Exact vectors ``(D,)`` or ``(B, D)``; a forecast is a mean over them.
         shots: Of one vector, over all its circuits; calibrations come on top.
         confusion: Of the readout; None: perfect, or unknown.
-        decay: Of the signal by the gates, after readout correction; None: none, or unknown. A
-            number stands for a ``Decay`` with the residual ``0.4 (1 − f)``.
+        decay: Of the signal by the gates, after readout correction; None: none, or unknown. One
+            that is given, not measured, has the residual ``0.4 (1 − f)``.
         biases: Measured squared biases of methods by name, ``‖v − p‖²/‖p − u‖²``, which replace
             those of the model.
 
     Raises:
         InputError: The vectors are no distributions or not of the confusion's qubits, the decay
-            is not in (0, 1], or ``shots`` is not a whole number of at least 1.
+            is not in [0.05, 1], or ``shots`` is not a whole number of at least 1.
     """
 
     ideal: Array
@@ -124,17 +122,16 @@ class Situation:
             raise InputError(f"exact vectors are (2**n,) or (B, 2**n), not {ideal.shape}")
         if not (ideal.min() > -1e-6 and np.allclose(ideal.sum(axis=1), 1.0, rtol=0, atol=1e-4)):
             raise InputError("exact vectors hold probabilities that add up to 1")
+        ideal = ideal.clip(0.0)
+        object.__setattr__(self, "ideal", ideal / ideal.sum(axis=1, keepdims=True))
         if self.confusion is not None and 2**self.confusion.n_qubits != outcomes:
             raise InputError(
                 f"the confusion is of {self.confusion.n_qubits} qubits, the vectors have "
                 f"{outcomes} outcomes: calibrate the qubits that the circuit measures"
             )
-        if not 0.0 < self.signal <= 1.0:
-            raise InputError(f"a decay lies in (0, 1], not {self.signal}")
         if check_shots(self.shots) is None:
             raise InputError("exact probabilities have no forecast; pass a number of shots")
-        ideal = ideal.clip(0.0)
-        object.__setattr__(self, "ideal", ideal / ideal.sum(axis=1, keepdims=True))
+        object.__setattr__(self, "decay", _known(self.decay))
 
     @property
     def uniform(self) -> float:
@@ -147,30 +144,16 @@ class Situation:
         return np.asarray(((self.ideal - self.uniform) ** 2).sum(axis=1))
 
     @property
-    def signal(self) -> float:
-        """What one run of the circuit leaves of the signal, f."""
-        if self.decay is None:
-            return 1.0
-        return float(getattr(self.decay, "value", self.decay))
-
-    @property
-    def residual(self) -> float:
-        """ρ, what is not explained by f, in units of ``‖p − u‖``."""
-        if self.decay is None:
-            return 0.0
-        return float(getattr(self.decay, "residual", RESIDUAL * (1.0 - self.signal)))
-
-    @property
-    def signal_error(self) -> float:
-        """Standard error of f by its calibration's shots."""
-        return float(getattr(self.decay, "standard_error", 0.0))
+    def signal(self) -> Decay:
+        """What one run of the circuit leaves of the signal."""
+        return _known(self.decay)
 
     def kept(self, scale: float) -> tuple[float, float]:
         """Return how much of p − u is left at a scale, and how much of the residual's direction.
 
         Both in units of ``‖p − u‖``; the direction is orthogonal to p − u.
         """
-        f, rho = self.signal, self.residual
+        f, rho = self.signal.value, self.signal.residual
         decaying = min(rho, 1.0 - f, f)
         slow, fast = (f + decaying) ** scale, (f - decaying) ** scale
         return (slow + fast) / 2, (slow - fast) / 2 + rho - decaying
@@ -183,9 +166,10 @@ class Situation:
         if not method.rescale:
             return 1.0
         if method.readout or self.confusion is None:
-            return self.signal
+            return self.signal.value
         centred = self.ideal - self.uniform
-        seen = observed(self.uniform + self.signal * centred, self.confusion) - self.uniform
+        law = self.uniform + self.signal.value * centred
+        seen = self.seen(law) - self.uniform
         return float((seen * centred).sum() / max(self.squares.sum(), 1e-300))
 
     def mean(self, method: Method, direction: Array | float = 0.0) -> Array:
@@ -200,21 +184,40 @@ class Situation:
         across = method.at({scale: one[1] for scale, one in kept.items()})
         total, u = sum(method.weights), self.uniform
         v = total * u + along * (self.ideal - u) + across * direction
-        if self.confusion is not None and not method.readout:
-            v = observed(v, self.confusion)
+        if not method.readout:
+            v = self.seen(v)
         return np.asarray(u + (v - u) / self.gain(method))
 
+    def seen(self, p: Array) -> Array:
+        """Return what the readout makes of vectors ``(…, D)``."""
+        return p if self.confusion is None else apply_axes(p, self.confusion.matrices)
 
-def blocks(confusion: AnyConfusion) -> list[Array]:
-    """Return the confusion matrices of neighbouring qubits, the least significant first."""
-    return [np.asarray(matrix, dtype=np.float64) for matrix in confusion.matrices]
 
+def calibration_error(confusion: AnyConfusion, squares: Array) -> float:
+    """Return the expected ‖δp‖², ``δp = −A⁻¹ δA p``, of a calibration's own shots.
 
-def observed(p: Array, confusion: AnyConfusion) -> Array:
-    """Return what the readout makes of vectors ``(…, D)``: the confusion, not its inverse."""
-    out, shape, low = np.asarray(p, dtype=np.float64), p.shape, 1
-    for matrix in blocks(confusion):
-        parts = out.reshape(-1, shape[-1] // (low * len(matrix)), len(matrix), low)
-        out = np.einsum("ij,rajb->raib", matrix, parts)
+    A column a of a block of A, measured with M shots, has the covariance ``(diag(a) − a aᵀ)/M``.
+
+    Args:
+        confusion: As calibrated.
+        squares: p² ``(2**n,)``, at least 0.
+    """
+    if confusion.shots is None:
+        return 0.0
+    out, low = 0.0, 1
+    for matrix, inverse in zip(confusion.matrices, confusion.inverses, strict=True):
+        weights = squares.reshape(-1, len(matrix), low).sum(axis=(0, 2))
+        # tr(A⁻¹ diag(a) A⁻ᵀ) − ‖A⁻¹ a‖², where A⁻¹ a is a unit vector.
+        out += float(weights @ ((inverse**2).sum(axis=0) @ matrix - 1.0))
         low *= len(matrix)
-    return out.reshape(shape)
+    return out / confusion.shots
+
+
+def _known(decay: Decay | float | None) -> Decay:
+    """Return a decay with the residual that is usual, where nobody measured it."""
+    if decay is None:
+        return Decay(value=1.0)
+    given = decay if isinstance(decay, Decay) else Decay(value=float(decay))
+    if given.n_circuits or given.residual:
+        return given
+    return dataclasses.replace(given, residual=RESIDUAL * (1.0 - given.value))

@@ -76,7 +76,8 @@ def twirled(circuit: QuantumCircuit, variants: int, *, seed: int) -> tuple[Quant
 
 
 def _check_whole(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least:
         raise InputError(
             f"twirling: {name} must be a whole number of at least {least}, not {value!r}"
         )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qt_hw.circuits.ansatz import Ansatz
-from qt_hw.errors import InputError, PreflightError
+from qt_hw.errors import InputError, MitigationWarning, PreflightError
 from qt_hw.execution.backend import Backend, Batch, Counts, Item, Prepared
 from qt_hw.execution.checks import check_shots, check_step
 from qt_hw.execution.executor import Executor, as_executor
@@ -128,7 +128,8 @@ class Setup:
         name = mitigator.mitigation.combination.not_differentiable
         raise InputError(
             f"mitigation: gradients do not pass through {name}; use readout, twirling, zne "
-            "(linear, polynomial or richardson) or rescale, or call probabilities under torch.no_grad()"
+            "(linear, polynomial or richardson) or rescale, or call probabilities under "
+            "torch.no_grad()"
         )
 
     def calibrate(self, seed: int, angles: Array, usage: Usage) -> Calibration | None:
@@ -154,7 +155,7 @@ class Setup:
             mitigator.calibrate(run, seed, own, now())
         found = mitigator.calibration
         if found is not None and self.backend.limits.paid and (line := found.warning()):
-            warnings.warn(line, stacklevel=2)
+            warnings.warn(line, MitigationWarning, stacklevel=3)
         return found
 
     def _prepare(self) -> tuple[Factor, ...]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from qt_hw.errors import InputError, UnknownName
+from qt_hw.model.smoothing import filled
 
 __all__ = ["FLOOR", "RECIPES", "Recipe", "Scaling"]
 
@@ -23,6 +24,7 @@ FLOOR = 1e-4
 _SPREAD_FLOOR = 1e-3
 
 _OUTPUT_RULES = ("fitted", "centred")
+_FILLS = ("none", "neighbours")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +90,13 @@ class Scaling(nn.Module):
         gamma: Replaces the recipe's slope.
         output: Replaces the recipe's output rule, ``"fitted"`` or ``"centred"``.
         share: Replaces the recipe's share of x in the initial variance, between 0 and 1.
+        fill: How the pseudo-counts are laid out: ``"none"``, the same in each bin, or
+            ``"neighbours"``, after the frequencies at Hamming distance 1 (see
+            ``qt_hw.model.smoothing`` for when that helps).
 
     Raises:
-        UnknownName: There is no such recipe.
-        InputError: A constant is not a positive number, or the output rule or the share is not
-            allowed.
+        UnknownName: There is no such recipe, output rule or fill.
+        InputError: A constant is not a positive number, or the share is not allowed.
 
     >>> x = Scaling("qtrl")(torch.tensor([0.25, 0.75], dtype=torch.float64))
     >>> [round(float(v), 4) for v in x]
@@ -110,6 +114,7 @@ class Scaling(nn.Module):
         gamma: float | None = None,
         output: str | None = None,
         share: float | None = None,
+        fill: str = "none",
     ) -> None:
         super().__init__()
         base = RECIPES[_one_of("scaling recipe", recipe, tuple(RECIPES))]
@@ -121,6 +126,7 @@ class Scaling(nn.Module):
             base.output if output is None else _one_of("output rule", output, _OUTPUT_RULES)
         )
         self.share = base.share if share is None else _fraction(share)
+        self.fill = _one_of("fill", fill, _FILLS)
         self._fixed = {
             "alpha": _positive("alpha", base.alpha if alpha is None else alpha),
             "beta": _positive("beta", base.beta if beta is None else beta),
@@ -145,12 +151,18 @@ class Scaling(nn.Module):
         return {key: float(self.constant(key, like).detach()) for key in ("alpha", "beta", "gamma")}
 
     def smooth(self, p: Tensor, shots: int | None) -> Tensor:
-        """Return ``p`` ``(…, D)`` without negative entries and, with shots, without empty bins."""
+        """Return ``p`` ``(…, D)`` without negative entries and, with shots, without empty bins.
+
+        Raises:
+            InputError: ``shots`` < 1, or bins that have no neighbours.
+        """
         p = p.clamp(min=0.0)
         if shots is None:
             return p
         if shots < 1:
             raise InputError(f"shots must be at least 1, not {shots}")
+        if self.fill == "neighbours":
+            return filled(p, shots, self.smoothing)
         return (shots * p + self.smoothing) / (shots + self.smoothing * p.shape[-1])
 
     def prescale(self, p: Tensor) -> Tensor:
@@ -193,7 +205,9 @@ class Scaling(nn.Module):
     def extra_repr(self) -> str:
         """Return the recipe and its constants for ``repr``."""
         values = ", ".join(f"{key}={value:g}" for key, value in self.constants.items())
-        return f"{self.name!r}, {values}, smoothing={self.smoothing:g}, output={self.output!r}"
+        fill = "" if self.fill == "none" else f", fill={self.fill!r}"
+        smoothing = f"smoothing={self.smoothing:g}{fill}"
+        return f"{self.name!r}, {values}, {smoothing}, output={self.output!r}"
 
 
 def _real(key: str, value: object) -> float:

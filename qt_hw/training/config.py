@@ -113,6 +113,7 @@ class ScalingConfig(_Table):
     gamma: PositiveFloat | None = None
     output: Literal["fitted", "centred"] | None = None
     share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    fill: Literal["none", "neighbours"] | None = None
 
 
 class BackendConfig(_Table):
@@ -278,5 +279,6 @@ class RunConfig(_Table):
     def is_noiseless(self) -> bool:
         """Whether neither shots nor a device disturb the run: it is its own noiseless twin."""
         backend = self.backend
-        device = ":" in backend.name or backend.noise is not None or "noise" in backend.options
+        disturbed = backend.noise is not None or {"noise", "calibration"} & set(backend.options)
+        device = ":" in backend.name or disturbed
         return backend.shots is None and not device
