@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from qt_hw.errors import PreflightError
 from qt_hw.execution.backend import Batch, Counts, Item, Limits, Prepared
 from qt_hw.execution.local import LocalBackend
+from qt_hw_aer.calibrated import with_calibration
 from qt_hw_aer.channels import with_channels
 from qt_hw_aer.checks import check_memory
 from qt_hw_aer.forms import choose_form, verify_form
-from qt_hw_aer.noise import make_noise
 from qt_hw_aer.options import Options, read_options
 from qt_hw_aer.simulate import Simulator
 from qt_hw_aer.snapshot import Snapshot
@@ -65,7 +65,7 @@ class AerBackend(LocalBackend):
         super().__init__()
         self.name = "aer" if snapshot is None else f"aer:{snapshot.name}"
         self._options, self._snapshot = options, snapshot
-        self._noise = make_noise(options.noise)
+        self._noise = with_calibration(options.noise, options.calibration)
         self._simulator = Simulator(self._noise, options.max_density_qubits)
         self._simulators: dict[tuple[int, ...], Simulator] = {}
         self._prepared: OrderedDict[Ansatz, Prepared] = OrderedDict()

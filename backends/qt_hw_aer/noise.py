@@ -54,6 +54,7 @@ class Noise:
         exact: Whether ``errors`` and ``readout`` say it all, so that the law can be computed.
         gates: Gates that a circuit may hold besides the virtual ones; None allows any.
         given: The user's ``NoiseModel``, if the noise came as one.
+        n_measured: Measured qubits of the circuits that it is about; None for any number.
     """
 
     text: str
@@ -62,6 +63,7 @@ class Noise:
     exact: bool = True
     gates: frozenset[str] | None = None
     given: Any = None
+    n_measured: int | None = None
 
     @cached_property
     def noisy_gates(self) -> frozenset[str]:
@@ -124,11 +126,17 @@ class Noise:
         return np.ascontiguousarray(probabilities.reshape(rows, -1))
 
     def check(self, circuit: QuantumCircuit) -> None:
-        """Refuse a circuit whose gates would silently run without noise.
+        """Refuse a circuit whose gates or qubits would silently run without noise.
 
         Raises:
-            InputError: Names the gates.
+            InputError: Names the gates, or the number of qubits.
         """
+        n = circuit.num_qubits - circuit.num_ancillas
+        if self.n_measured not in (None, n):
+            raise InputError(
+                f"the calibration is of {self.n_measured} qubits, the circuit measures {n}: "
+                "calibrate that circuit"
+            )
         names = {str(name) for name in circuit.count_ops()} - set(VIRTUAL)
         bare = sorted(names - self.gates) if self.gates is not None else []
         if bare:
@@ -170,18 +178,63 @@ def _gate_errors(term: Term) -> tuple[Any, Any]:
     v = term.values
     if term.kind == "depolarizing":
         return depolarizing_error(v["p1"], 1), depolarizing_error(v["p2"], 2)
+    if term.kind == "coherent":
+        return _coherent_errors(v)
     one = thermal_relaxation_error(v["t1"], v["t2"], v["gate_time_1q"])
     each = thermal_relaxation_error(v["t1"], v["t2"], v["gate_time_2q"])
     return one, each.expand(each)
 
 
-def _from_terms(terms: Sequence[Term]) -> Noise:
+def _coherent_errors(angles: Mapping[str, float]) -> tuple[Any, Any]:
+    """Return the over-rotations after a one- and after a two-qubit gate."""
+    from qiskit import QuantumCircuit
+    from qiskit_aer.noise import QuantumError
+
+    one, two = QuantumCircuit(1), QuantumCircuit(2)
+    one.rx(angles["rx"], 0)
+    one.rz(angles["rz"], 0)
+    two.rzz(angles["zz"], 0, 1)
+    # Aer's coherent_unitary_error would make an error of one qubit of a tiny angle on two.
+    return tuple(QuantumError([(_unitary(circuit), 1.0)]) for circuit in (one, two))
+
+
+def _unitary(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return the circuit as one gate, which no noise model takes for a noisy one."""
+    from qiskit.circuit.library import UnitaryGate
+    from qiskit.quantum_info import Operator
+
+    out = circuit.copy_empty_like()
+    out.append(UnitaryGate(Operator(circuit)), range(circuit.num_qubits))
+    return out
+
+
+def _expanded(terms: Sequence[Term]) -> tuple[list[Term], str]:
+    """Return the terms without ``median``, and the text of all with its numbers."""
+    from qt_hw_aer.median import median_terms
+
+    plain: list[Term] = []
+    texts: list[str] = []
+    for term in terms:
+        if term.device is None:
+            plain.append(term)
+            texts.append(str(term))
+            continue
+        parts = median_terms(term.device)
+        plain.extend(parts)
+        texts.append(f"median({term.device}: {', '.join(str(part) for part in parts)})")
+    return plain, " + ".join(texts)
+
+
+def _from_terms(given: Sequence[Term]) -> Noise:
+    terms, text = _expanded(given)
     readout: dict[int | None, Matrix] = {}
     pairs = [_gate_errors(term) for term in terms if term.kind != "readout"]
     for term in terms:
         if term.kind == "readout":
             p01, p10 = term.values["p01"], term.values["p10"]
-            readout[None] = np.array([[1 - p01, p01], [p10, 1 - p10]])
+            matrix = np.array([[1 - p01, p01], [p10, 1 - p10]])
+            # A median and a readout act one after the other, as terms do.
+            readout[None] = readout[None] @ matrix if readout else matrix
     errors: dict[Place, Sequence[Any]] = {}
     if pairs:
         one, two = zip(*pairs, strict=True)
@@ -189,7 +242,7 @@ def _from_terms(terms: Sequence[Term]) -> Noise:
             (name, None): two for name in TWO_QUBIT
         }
     return Noise(
-        text=" + ".join(str(term) for term in terms),
+        text=text,
         errors=errors,
         readout=readout,
         gates=frozenset(name for name, _ in errors) or None,

@@ -21,6 +21,8 @@ class Options:
     Attributes:
         noise: A specification (see ``qt_hw_aer.spec``) or a ``qiskit_aer`` ``NoiseModel``; only
             without a device.
+        calibration: What was measured of a device, as noise: a ``Confusion``, a mapping, or the
+            path of a JSON file (see ``qt_hw_aer.calibrated``); only without a device.
         form: The form to differentiate; ``"auto"`` takes the native one on an ideal device
             where Aer can bind its gates, else the lowered one.
         max_density_qubits: Most qubits (ancillas included) of a noisy circuit whose exact law
@@ -32,6 +34,7 @@ class Options:
     """
 
     noise: Any = None
+    calibration: Any = None
     form: str = "auto"
     max_density_qubits: int = 9
     memory_limit: int = field(default_factory=default_memory_limit)
@@ -65,6 +68,10 @@ def read_options(options: Mapping[str, Any], device: str | None) -> Options:
     result = Options(**options)
     if device is not None and result.noise is not None:
         raise InputError(f"'aer:{device}' takes its noise from the device; use 'aer' with noise=")
+    if device is not None and result.calibration is not None:
+        raise InputError(
+            f"'aer:{device}' takes its noise from the device; use 'aer' with calibration="
+        )
     if result.form not in FORMS:
         raise UnknownName("form", str(result.form), FORMS)
     if device is not None and result.form == "native":

@@ -1,4 +1,4 @@
-"""Noise as text: ``"depolarizing(p1=1e-3, p2=1e-2) + readout(p=0.02)"``."""
+"""Noise as text: ``"depolarizing(p1=1e-3, p2=1e-2) + coherent(zz=0.05) + readout(p=0.02)"``."""
 
 from __future__ import annotations
 
@@ -16,22 +16,33 @@ FORMS = (
     "readout(p=…)",
     "readout(p01=…, p10=…)",
     "thermal(t1=…, t2=…, gate_time_1q=…, gate_time_2q=…) in seconds",
+    "coherent(zz=…, rx=…, rz=…) in radians",
+    "median(fake_torino), any fake device",
 )
 
 _ALLOWED = f"allowed: {'; '.join(FORMS)}; joined by +"
 _TERM = re.compile(r"([a-z_]+)\s*\((.*)\)", re.DOTALL)
+_DEVICE = re.compile(r"[a-z][a-z0-9_]*")
 _PLUS = re.compile(r"\+(?![^()]*\))")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Term:
-    """One kind of noise with all its numbers filled in."""
+    """One kind of noise with all its numbers filled in.
+
+    Attributes:
+        kind: For example ``"readout"``.
+        values: Its numbers; empty for ``"median"``.
+        device: The device whose median errors are meant, for ``"median"`` only.
+    """
 
     kind: str
     values: Mapping[str, float]
+    device: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.kind}({', '.join(f'{k}={v:g}' for k, v in self.values.items())})"
+        inside = ", ".join(f"{k}={v:g}" for k, v in self.values.items())
+        return f"{self.kind}({self.device or inside})"
 
 
 def parse_noise(text: str) -> tuple[Term, ...]:
@@ -40,7 +51,11 @@ def parse_noise(text: str) -> tuple[Term, ...]:
     Args:
         text: Terms joined by ``+``. In ``readout``, p01 is the probability that a 0 is read
             as 1 and p10 that a 1 is read as 0; p sets both. Depolarizing p is Aer's: with
-            probability p the qubits are replaced by the maximally mixed state.
+            probability p the qubits are replaced by the maximally mixed state. ``coherent`` is
+            an over-rotation by a fixed angle: exp(-i zz/2 Z⊗Z) after each two-qubit gate;
+            exp(-i rx/2 X), then exp(-i rz/2 Z), after each one-qubit gate but RZ. ``median``
+            stands for the depolarizing and readout errors of a typical qubit and coupler of a
+            device (see ``qt_hw_aer.median``), on the circuit as it is, not routed.
 
     Raises:
         InputError: The text does not parse, or a number is out of range.
@@ -61,8 +76,10 @@ def _term(part: str) -> Term:
     if match is None:
         raise InputError(f"cannot read the noise {part!r}; {_ALLOWED}")
     kind, inside = match.groups()
+    if kind == "median":
+        return Term(kind=kind, values={}, device=_device(inside.strip()))
     if kind not in _CHECKS:
-        raise UnknownName("noise", kind, list(_CHECKS))
+        raise UnknownName("noise", kind, [*_CHECKS, "median"])
     values: dict[str, float] = {}
     for pair in filter(None, (piece.strip() for piece in inside.split(","))):
         key, value = _number(pair, kind)
@@ -70,6 +87,15 @@ def _term(part: str) -> Term:
             raise InputError(f"noise {kind!r}: {key} is given twice")
         values[key] = value
     return Term(kind=kind, values=_CHECKS[kind](values))
+
+
+def _device(name: str) -> str:
+    if not _DEVICE.fullmatch(name):
+        raise InputError(
+            f"noise 'median' needs the name of one fake device, not {name!r}; "
+            "write median(fake_torino)"
+        )
+    return name
 
 
 def _number(pair: str, kind: str) -> tuple[str, float]:
@@ -129,8 +155,15 @@ def _thermal(values: Mapping[str, float]) -> dict[str, float]:
     return {key: values[key] for key in keys}
 
 
+def _coherent(values: Mapping[str, float]) -> dict[str, float]:
+    keys = ("zz", "rx", "rz")
+    _only("coherent", values, keys)
+    return {key: _between("coherent", key, values.get(key, 0.0), -math.pi, math.pi) for key in keys}
+
+
 _CHECKS: dict[str, Callable[[Mapping[str, float]], dict[str, float]]] = {
     "depolarizing": _depolarizing,
     "readout": _readout,
     "thermal": _thermal,
+    "coherent": _coherent,
 }

@@ -39,7 +39,7 @@ def figures_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 def evaluations_table(columns: Sequence[Mapping[str, Any]]) -> Table:
     """Return runs and evaluations side by side; see ``qt_hw.hardware.table.columns``."""
-    corrected = any(column["mitigation"] == "readout" for column in columns)
+    corrected = any(column["mitigation"] not in (None, "none") for column in columns)
     lines = [*_EVALUATION_LINES, *(_CORRECTION_LINES if corrected else ())]
     rows = [(label, *(show(column) for column in columns)) for label, show in lines]
     return figures_table([str(column["name"]) for column in columns], rows)

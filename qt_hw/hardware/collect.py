@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -172,9 +173,10 @@ class _Collector:
                     **dispatcher.backend.describe(),
                     "calibration_date": request.calibration or None,
                 }
-                result = finish(bench, home, evaluation, counts, jobs, device)
-                if result.get("advice"):
-                    self._say(f"{evaluation.label}: {result['advice']}")
+                prepare = partial(dispatcher.prepare, scope=evaluation.scope)
+                result = finish(bench, home, evaluation, counts, jobs, device, prepare)
+                for line in result.get("verdict", ()):
+                    self._say(f"{evaluation.label}: {line}")
                 return "finished", f"{evaluation.label} is finished", None
             return self._unfinished(evaluation, request, jobs, problem)
 

@@ -16,7 +16,7 @@ from qt_hw.execution.backend import Backend, Cost
 from qt_hw.execution.budget import Cap, Totals, refusals
 from qt_hw.execution.dispatch import estimate
 from qt_hw.execution.journal import Journal
-from qt_hw.hardware.evaluate import base_batch, order
+from qt_hw.hardware.evaluate import batch_of, order
 from qt_hw.hardware.home import Home
 from qt_hw.training.build import make_ansatz, make_backend
 from qt_hw.training.config import RunConfig
@@ -49,7 +49,8 @@ def estimate_evaluation(
     shots: int,
     options: Mapping[str, Any] | None = None,
     account: Mapping[str, Any] | None = None,
-    mitigation: str = "none",
+    mitigation: Any = None,
+    mitigation_options: Mapping[str, Mapping[str, Any]] | None = None,
     calibration_shots: int | None = None,
     rehearsal: Mapping[str, Any] | None = None,
 ) -> Cost:
@@ -69,17 +70,13 @@ def estimate_evaluation(
         options=options or {},
         account=account or {},
         mitigation=mitigation,
+        mitigation_options=mitigation_options,
         calibration_shots=calibration_shots,
     )
     config = wanted.config(run.config)
     with _opened(config, backend, rehearsal) as device:
-        batch = base_batch(
-            make_ansatz(config.ansatz),
-            device.prepare,
-            run.arrays()["angles"],
-            shots,
-            wanted.calibration_shots,
-        )
+        ansatz = make_ansatz(config.ansatz)
+        batch, _ = batch_of(wanted, ansatz, device.prepare, run, device.limits)
         return estimate(device, batch)
 
 

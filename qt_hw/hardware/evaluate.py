@@ -8,9 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from qt_hw.circuits.ansatz import Ansatz
 from qt_hw.errors import (
     BudgetExceeded,
@@ -19,20 +16,21 @@ from qt_hw.errors import (
     PreflightError,
     TransientError,
 )
-from qt_hw.execution.backend import Backend, Batch, Cost, Item, Prepared
+from qt_hw.execution.backend import Backend, Batch, Cost, Limits, Prepared
 from qt_hw.execution.budget import refusals
 from qt_hw.execution.dispatch import estimate
 from qt_hw.execution.dispatcher import Dispatcher
 from qt_hw.execution.journal import JobRow, RequestRow
-from qt_hw.hardware.correction import calibration_items, checked_method
 from qt_hw.hardware.evaluation import Evaluation, angles_digest, next_number, records, save
 from qt_hw.hardware.home import Home, state_of
+from qt_hw.hardware.mitigated import calibration_plans, chosen, data_items
+from qt_hw.mitigation.pipeline import Mitigation
 from qt_hw.training.build import make_ansatz
 from qt_hw.training.paid import open_dispatcher
 from qt_hw.training.provenance import now, run_key
 from qt_hw.training.run import Run
 
-__all__ = ["Submission", "base_batch", "order", "request_of", "send", "submit"]
+__all__ = ["Submission", "batch_of", "order", "request_of", "send", "submit"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +60,8 @@ def submit(
     max_qpu_seconds: float | None = None,
     options: Mapping[str, Any] | None = None,
     account: Mapping[str, Any] | None = None,
-    mitigation: str = "none",
+    mitigation: Any = None,
+    mitigation_options: Mapping[str, Mapping[str, Any]] | None = None,
     calibration_shots: int | None = None,
     again: bool = False,
     rehearsal: Mapping[str, Any] | None = None,
@@ -81,8 +80,10 @@ def submit(
         max_qpu_seconds: The same in seconds of the device; one of the two is needed.
         options: Of the backend, where it is named.
         account: ``bucket``, ``region``, ``instance``; no secrets.
-        mitigation: ``"none"``, or ``"readout"``, which measures two calibration circuits more.
-        calibration_shots: Of each of these; by default as many as ``shots``.
+        mitigation: See ``qt_hw.probabilities``; calibration circuits are measured in the same
+            submission. ``"auto"`` decides by what the backend says of its errors.
+        mitigation_options: Of the techniques that are named, by their names.
+        calibration_shots: Of each calibration circuit; by default as many as ``shots``.
         again: Measure anew although the same evaluation is over.
         rehearsal: Options of a rehearsal (``queue_seconds``, ``faults``); None: for real.
         say: Told in one line what a user should know.
@@ -109,6 +110,7 @@ def submit(
         options=options or {},
         account=account or {},
         mitigation=mitigation,
+        mitigation_options=mitigation_options,
         calibration_shots=calibration_shots,
         rehearsal=rehearsal,
     )
@@ -145,18 +147,25 @@ def order(
     backend: str,
     *,
     shots: int,
-    mitigation: str = "none",
+    mitigation: Any = None,
+    mitigation_options: Mapping[str, Mapping[str, Any]] | None = None,
     calibration_shots: int | None = None,
     **fields: Any,
 ) -> Evaluation:
     """Return an evaluation as it is asked for, without a number; ``fields`` are its attributes.
 
     Raises:
-        InputError: The mitigation is not one of this version, or does not go with an option.
+        InputError: There is no such mitigation, or it does not go with an option.
         StorageError: The run is not finished.
     """
-    calibration = checked_method(mitigation, calibration_shots, shots)
-    if calibration and fields.get("options", {}).get("debias"):
+    made = Mitigation.of(mitigation, options=mitigation_options)
+    if made is None and calibration_shots is not None:
+        raise InputError("--calibration-shots belongs to --mitigation")
+    if calibration_shots is not None and calibration_shots < 1:
+        raise InputError(f"--calibration-shots must be at least 1, not {calibration_shots}")
+    if made is not None and made.calibration is not None:
+        raise InputError("an evaluation is calibrated in its own submission: leave calibration out")
+    if made is not None and fields.get("options", {}).get("debias"):
         raise InputError(
             "debias=true averages over qubits, which no readout calibration describes: use one of "
             "the two"
@@ -164,34 +173,38 @@ def order(
     return Evaluation(
         backend=backend,
         shots=shots,
-        mitigation=mitigation,
-        calibration_shots=calibration,
+        mitigation="none" if made is None else made.name,
+        mitigation_options={} if made is None else made.options,
+        calibration_shots=0 if made is None else calibration_shots or shots,
         source=run_key(run.config),
         angles_sha256=angles_digest(run.arrays()["angles"]),
         **fields,
     )
 
 
-def base_batch(
+def batch_of(
+    wanted: Evaluation,
     ansatz: Ansatz,
     prepare: Callable[[Ansatz], Prepared],
-    angles: NDArray[np.float64],
-    shots: int,
-    calibration_shots: int = 0,
-) -> Batch:
-    """Return the unshifted circuits of ``angles`` ``(P,)``, one item for each factor.
+    run: Run,
+    limits: Limits,
+) -> tuple[Batch, Evaluation]:
+    """Return what an evaluation measures, and its record with how that is combined.
 
-    With ``calibration_shots``, the calibration circuits of each factor follow.
+    The circuits of each factor come first, then the calibration circuits of each.
+
+    Raises:
+        InputError: The mitigation does not go with the circuit.
+        PreflightError: It needs more shots.
     """
-    items, first = [], 0
-    for number, factor in enumerate(ansatz.factors()):
-        own = angles[None, first : first + factor.n_angles]
-        form = prepare(factor).form
-        bindings = form.gate_angles(own)
-        items.append(Item(circuit=form.circuit, bindings=bindings, shots=shots, part=number))
-        first += factor.n_angles
-    items += calibration_items(ansatz, prepare, calibration_shots)
-    return Batch(items=tuple(items))
+    angles = run.arrays()["angles"]
+    wanted = chosen(wanted, ansatz, prepare, angles)
+    made = wanted.made
+    items, stored = data_items(made, ansatz, prepare, angles, wanted.shots, limits)
+    for plan in calibration_plans(made, ansatz, prepare, first_part=len(items)):
+        items += plan.items
+    kept = [one.to_dict() for one in stored]
+    return Batch(items=tuple(items)), replace(wanted, stored=kept)
 
 
 def send(dispatcher: Dispatcher, home: Home, evaluation: Evaluation, run: Run) -> list[JobRow]:
@@ -222,7 +235,7 @@ def request_of(dispatcher: Dispatcher, evaluation: Evaluation, run: Run) -> Requ
     for request in dispatcher.journal.requests():
         if request.id == evaluation.request:
             return request
-    batch, calibration = _batch(dispatcher, run, evaluation)
+    batch, _, calibration = _batch(dispatcher, run, evaluation)
     if dispatcher.request_id(batch, evaluation.step) != evaluation.request:
         raise InputError(
             f"{run.folder} is not what it was when {evaluation.label} was asked for, of which "
@@ -231,12 +244,14 @@ def request_of(dispatcher: Dispatcher, evaluation: Evaluation, run: Run) -> Requ
     return dispatcher.plan(batch, evaluation.step, evaluation.label, calibration)
 
 
-def _batch(dispatcher: Dispatcher, run: Run, evaluation: Evaluation) -> tuple[Batch, str]:
-    """Return the circuits of a run, and the date of the calibration they were prepared for."""
+def _batch(
+    dispatcher: Dispatcher, run: Run, evaluation: Evaluation
+) -> tuple[Batch, Evaluation, str]:
+    """Return the circuits of a run, its record, and the date of the calibration they are for."""
     prepare = partial(dispatcher.prepare, scope=evaluation.scope)
-    ansatz, angles = make_ansatz(run.config.ansatz), run.arrays()["angles"]
-    batch = base_batch(ansatz, prepare, angles, evaluation.shots, evaluation.calibration_shots)
-    return batch, prepare(ansatz.factors()[0]).calibration_date or ""
+    ansatz = make_ansatz(run.config.ansatz)
+    batch, made = batch_of(evaluation, ansatz, prepare, run, dispatcher.backend.limits)
+    return batch, made, prepare(ansatz.factors()[0]).calibration_date or ""
 
 
 def _record(
@@ -248,7 +263,7 @@ def _record(
 ) -> Evaluation:
     """Price a new evaluation, hold it against the cap, and write it down."""
     evaluation = replace(wanted, number=next_number(home), created=now())
-    batch, _ = _batch(dispatcher, run, evaluation)
+    batch, evaluation, _ = _batch(dispatcher, run, evaluation)
     cost = estimate(dispatcher.backend, batch)
     quoted(cost)
     if reasons := refusals(cost, dispatcher.journal.totals(), dispatcher.cap):

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from qt_hw.errors import StorageError
 from qt_hw.hardware.home import Home
+from qt_hw.mitigation.pipeline import Mitigation
 from qt_hw.storage import read_json, write_json
 from qt_hw.training.config import RunConfig
 from qt_hw.training.loading import config_from_dict
@@ -31,6 +32,7 @@ _SAME = (
     "account",
     "shots",
     "mitigation",
+    "mitigation_options",
     "calibration_shots",
     "source",
     "angles_sha256",
@@ -47,8 +49,11 @@ class Evaluation:
         options: Of the backend.
         account: Bucket, region or instance; no secrets.
         shots: Of each circuit.
-        mitigation: ``"none"`` or ``"readout"``.
+        mitigation: ``"none"``, ``"auto"``, or techniques joined by +.
+        mitigation_options: Of the techniques, by their names.
         calibration_shots: Of each calibration circuit; 0 without mitigation.
+        chosen: What ``auto`` came to.
+        stored: How the vector of each factor is combined (``qt_hw.hardware.mitigated.Stored``).
         max_usd: Cap on everything in the home's journal; so ``max_qpu_seconds``.
         rehearsal: Options of the rehearsal; None: for real.
         source: Key of the run's configuration.
@@ -64,7 +69,10 @@ class Evaluation:
     account: Mapping[str, Any] = field(default_factory=dict)
     shots: int
     mitigation: str = "none"
+    mitigation_options: Mapping[str, Any] = field(default_factory=dict)
     calibration_shots: int = 0
+    chosen: str = ""
+    stored: Sequence[Mapping[str, Any]] = ()
     max_usd: float | None = None
     max_qpu_seconds: float | None = None
     rehearsal: Mapping[str, Any] | None = None
@@ -73,6 +81,15 @@ class Evaluation:
     request: str = ""
     created: str = ""
     refused: str = ""
+
+    @property
+    def made(self) -> Mitigation | None:
+        """The mitigation; what ``auto`` came to, where that is known."""
+        return Mitigation.of(
+            self.chosen or self.mitigation,
+            options=self.mitigation_options,
+            calibration_shots=self.calibration_shots or None,
+        )
 
     @property
     def label(self) -> str:

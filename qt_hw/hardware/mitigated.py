@@ -7,26 +7,38 @@ it corrects. How the vectors combine is stored with the evaluation: collecting c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qt_hw.circuits.ansatz import Ansatz
-from qt_hw.errors import InputError, PreflightError
+from qt_hw.errors import PreflightError
 from qt_hw.execution.backend import Counts, Item, Limits, Prepared
+from qt_hw.hardware.evaluation import Evaluation
 from qt_hw.mitigation.calibrating import CalibrationPlan
 from qt_hw.mitigation.calibration import Calibration, CircuitCalibration
-from qt_hw.mitigation.combination import Combination
+from qt_hw.mitigation.combination import CANDIDATES, Combination
 from qt_hw.mitigation.decay import Decay
+from qt_hw.mitigation.expected import choose_by_properties
 from qt_hw.mitigation.pipeline import Mitigation
 from qt_hw.mitigation.recipe import Recipe
 from qt_hw.mitigation.simplex import project
 from qt_hw.mitigation.variants import Variant, make_bound, make_variants, split_shots
 from qt_hw.mitigation.verdict import Verdict, assess
 
-__all__ = ["Mitigated", "Stored", "data_items", "mitigated", "plans_of", "raw_vectors"]
+__all__ = [
+    "Mitigated",
+    "Stored",
+    "calibration_plans",
+    "chosen",
+    "data_items",
+    "mitigated",
+    "raw_vectors",
+    "stored_of",
+]
 
 Array = NDArray[np.float64]
 Prepare = Callable[[Ansatz], Prepared]
@@ -43,6 +55,42 @@ class Stored:
 
     recipe: Mapping[str, Any]
     shots: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, JSON-ready."""
+        return {"recipe": dict(self.recipe), "shots": list(self.shots)}
+
+
+def stored_of(evaluation: Evaluation, n_factors: int) -> list[Stored]:
+    """Return how the vectors of an evaluation combine; a record without it has one circuit each."""
+    if evaluation.stored:
+        return [
+            Stored(recipe=one["recipe"], shots=tuple(int(n) for n in one["shots"]))
+            for one in evaluation.stored
+        ]
+    recipe = Recipe(readout=evaluation.mitigation == "readout").to_dict()
+    return [Stored(recipe=recipe, shots=(evaluation.shots,))] * n_factors
+
+
+def chosen(wanted: Evaluation, ansatz: Ansatz, prepare: Prepare, angles: Array) -> Evaluation:
+    """Return the record of an evaluation with what ``auto`` comes to for it.
+
+    It decides by the errors of readout and gates that the backend's own calibration gives: what
+    is measured is known before anything is paid.
+
+    Raises:
+        InputError: The backend says nothing of its errors.
+    """
+    if wanted.mitigation != "auto" or wanted.chosen:
+        return wanted
+    names, first = [], 0
+    for factor in ansatz.factors():
+        own, prepared = angles[first : first + factor.n_angles], prepare(factor)
+        first += factor.n_angles
+        names.append(choose_by_properties(factor, prepared, own, wanted.shots).name)
+    # One combination for all factors: the most thorough one.
+    name = max(names, key=lambda n: [c.name for c in CANDIDATES].index(n))
+    return replace(wanted, chosen="none" if name == "raw" else name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +111,7 @@ class Mitigated:
 
 
 def data_items(
-    mitigation: Mitigation,
+    mitigation: Mitigation | None,
     ansatz: Ansatz,
     prepare: Prepare,
     angles: Array,
@@ -75,7 +123,7 @@ def data_items(
     """Return what is measured in place of the circuit of each factor, and how it combines.
 
     Args:
-        mitigation: Which techniques; not ``auto``.
+        mitigation: Which techniques, not ``auto``; None for none.
         ansatz: The circuit.
         prepare: Prepares a factor.
         angles: ``(P,)``.
@@ -89,18 +137,17 @@ def data_items(
         MissingExtra: A technique needs mitiq.
     """
     items, stored, first = list[Item](), list[Stored](), 0
+    combination = Combination() if mitigation is None else mitigation.combination
     for factor in ansatz.factors():
         prepared = prepare(factor)
         bindings = prepared.form.gate_angles(angles[None, first : first + factor.n_angles])
         first += factor.n_angles
-        variants, recipe, bound = _variants(
-            mitigation.combination, prepared, bindings, limits, seed
-        )
+        variants, recipe, bound = _variants(combination, prepared, bindings, limits, seed)
         least = len(variants) * limits.min_shots
-        if shots < least:
+        if len(variants) > 1 and shots < least:
             raise PreflightError(
                 [
-                    f"mitigation {mitigation.name!r} spreads the shots of a vector over "
+                    f"mitigation {combination.name!r} spreads the shots of a vector over "
                     f"{len(variants)} circuits: ask for {least} shots or more, not {shots}"
                 ]
             )
@@ -125,16 +172,18 @@ def _variants(
     return made, combination.recipe(made), technique is not None
 
 
-def plans_of(
-    mitigation: Mitigation, ansatz: Ansatz, prepare: Prepare, first_part: int
+def calibration_plans(
+    mitigation: Mitigation | None, ansatz: Ansatz, prepare: Prepare, *, first_part: int
 ) -> list[CalibrationPlan]:
-    """Return the calibration of each factor, whose items follow the data; empty where not needed."""
-    one, plans = mitigation.combination, list[CalibrationPlan]()
+    """Return the calibration of each factor, whose items follow the data."""
+    if mitigation is None:
+        return []
+    plans = list[CalibrationPlan]()
     for factor in ansatz.factors():
         plan = CalibrationPlan(
             ansatz=factor,
             prepared=prepare(factor),
-            combinations=(one,),
+            combinations=(mitigation.combination,),
             shots=mitigation.calibration_shots,
             seed=(0,),
             first_part=first_part,
@@ -191,26 +240,18 @@ def mitigated(
         InputError: The calibration says that a qubit's readout tells nothing, or that nothing is
             left of the signal.
     """
+    combination = mitigation.combination
     n_data = sum(len(one.shots) for one in stored)
     data, rest = list(counts.arrays[:n_data]), list(counts.arrays[n_data:])
     vectors, raws, found, verdicts = [], [], list[CircuitCalibration](), []
     for one, plan, exact in zip(stored, plans, ideal, strict=True):
         own = [np.asarray(data.pop(0), dtype=np.float64) for _ in one.shots]
         calibration = [np.asarray(rest.pop(0), dtype=np.float64) for _ in plan.items]
-        reading = _Reading(mitigation.combination, plan, one)
-        vectors.append(reading(own, calibration))
-        raws.append(_raw([a[0] for a in own], reading.recipe))
+        reading = _Reading(combination, plan, one)
+        vectors.append(reading.mitigated([*own, *calibration]))
+        raws.append(reading.raw(own))
         found.append(plan.finish(calibration))
-        verdicts.append(
-            assess(
-                exact,
-                [*own, *calibration],
-                raw=lambda arrays, r=reading, n=len(own): _raw(
-                    [a[0] for a in arrays[:n]], r.recipe
-                ),
-                mitigate=lambda arrays, r=reading, n=len(own): r(arrays[:n], arrays[n:]),
-            )
-        )
+        verdicts.append(assess(exact, [*own, *calibration], reading.mitigated, raw=reading.raw))
     calibration_made = Calibration(
         backend=backend,
         date=date,
@@ -223,37 +264,29 @@ def mitigated(
 
 @dataclass(frozen=True)
 class _Reading:
-    """From all counts of one factor to its mitigated vector."""
+    """From all counts of one factor, data before calibration, to its vectors."""
 
     combination: Combination
     plan: CalibrationPlan
     stored: Stored
 
-    @property
+    @cached_property
     def recipe(self) -> Recipe:
         """How the vectors combine."""
         return Recipe.from_dict(self.stored.recipe)
 
-    def __call__(self, data: Sequence[Array], calibration: Sequence[Array]) -> Array:
-        found = self.plan.finish(calibration)
+    def raw(self, counts: Sequence[Array]) -> Array:
+        """Return the frequencies of the circuits whose noise is not scaled, ``(2**n,)``."""
+        return _raw([one[0] for one in counts[: len(self.stored.shots)]], self.recipe)
+
+    def mitigated(self, counts: Sequence[Array]) -> Array:
+        """Return the mitigated vector, on the simplex, ``(2**n,)``."""
+        n_data = len(self.stored.shots)
+        found = self.plan.finish(counts[n_data:])
         rescale = self.combination.rescale
         decay = found.decays.get(self.combination.decay_key)
         if rescale is not None and rescale.decay is not None:
             decay = Decay(value=rescale.decay)
-        vectors = [a / a.sum(axis=1, keepdims=True) for a in data]
+        vectors = [one / one.sum(axis=1, keepdims=True) for one in counts[:n_data]]
         mixed = self.recipe.combine(vectors, self.stored.shots, found.confusion, decay)
         return np.asarray(project(mixed)[0])
-
-
-def checked(
-    mitigation: str, calibration_shots: int | None, options: Mapping[str, Any]
-) -> Mitigation | None:
-    """Return the mitigation that a command asks for, None for none.
-
-    Raises:
-        InputError: There is no such technique, or it does not go with something else.
-    """
-    made = Mitigation.of(mitigation, options=options, calibration_shots=calibration_shots)
-    if made is None and calibration_shots is not None:
-        raise InputError("--calibration-shots belongs to --mitigation")
-    return made

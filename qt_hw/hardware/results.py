@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
+from qt_hw.circuits.ansatz import Ansatz
 from qt_hw.errors import ConfigError
-from qt_hw.execution.backend import Counts
+from qt_hw.execution.backend import Counts, Prepared
 from qt_hw.execution.executor import LocalExecutor
 from qt_hw.execution.journal import JobRow
 from qt_hw.execution.statevector_backend import StatevectorBackend
-from qt_hw.hardware.correction import corrected
 from qt_hw.hardware.evaluation import Evaluation, angles_digest
 from qt_hw.hardware.figures import draw_vector
 from qt_hw.hardware.home import Home
+from qt_hw.hardware.mitigated import calibration_plans, mitigated, raw_vectors, stored_of
 from qt_hw.hardware.statistics import distance_of_shots, joined, total_variation
 from qt_hw.model.generator import probabilities
 from qt_hw.model.quantum_train import QuantumTrain
@@ -36,6 +37,7 @@ from qt_hw.training.trainer import all_metrics
 __all__ = ["Bench", "bill", "finish"]
 
 Array = NDArray[np.float64]
+Prepare = Callable[[Ansatz], Prepared]
 
 
 class Bench:
@@ -104,6 +106,7 @@ def finish(
     counts: Counts,
     jobs: Sequence[JobRow],
     device: Mapping[str, Any],
+    prepare: Prepare,
 ) -> dict[str, Any]:
     """Write the results of an evaluation; the last file makes it finished.
 
@@ -111,9 +114,10 @@ def finish(
         bench: Of its run.
         home: Where it is recorded.
         evaluation: Its record.
-        counts: One item for each factor of the circuit, then those of the calibration.
+        counts: Those of each factor of the circuit, then those of the calibration.
         jobs: What it was measured with.
         device: What its backend says of itself, and the date of its calibration.
+        prepare: Returns the circuit of a factor as it was submitted.
 
     Returns:
         What ``result.json`` holds.
@@ -128,17 +132,31 @@ def finish(
             "run back as it was"
         )
     ideal = bench.ideal()
-    measured, exact = [counts.frequencies(i)[0] for i in range(len(ideal))], joined(ideal)
+    stored, made = stored_of(evaluation, len(ideal)), evaluation.made
+    measured, exact = raw_vectors(counts, stored), joined(ideal)
     p, extra = joined(measured), dict[str, Any]()
-    if evaluation.mitigation == "readout":
+    if made is not None:
         raw, (_, metrics) = p, bench.evaluate(p, evaluation.shots)
-        done = corrected(counts, len(ideal), evaluation.shots, evaluation.created)
+        ansatz = bench.model.generator.ansatz
+        first = sum(len(one.shots) for one in stored)
+        plans = calibration_plans(made, ansatz, prepare, first_part=first)
+        done = mitigated(
+            made,
+            plans,
+            stored,
+            counts,
+            ideal,
+            backend=evaluation.backend,
+            date=evaluation.created,
+        )
         p = joined(done.vectors)
+        done.calibration.save(evaluation.folder(home) / "calibration.json")
         extra = {
             "raw_test_accuracy": metrics["test_accuracy"],
             "raw_total_variation": total_variation(raw, exact),
-            "advice": done.advice,
-            "calibration": [confusion.to_dict() for confusion in done.confusions],
+            "techniques": made.name,
+            "errors": [one.to_dict() for one in done.verdicts],
+            "verdict": [one.line for one in done.verdicts],
         }
     module, metrics = bench.evaluate(p, evaluation.shots)
     result = {

@@ -96,8 +96,11 @@ def lines(methods: Sequence[Method], situation: Situation) -> list[str]:
             f"{method.name}: total variation {found.total_variation:.3g} expected at "
             f"{situation.shots:,} shots, {best.total_variation:.3g} {_without(best)}: "
         )
-        verdict = "helps" if found.total_variation < best.total_variation else "hurts"
-        out.append(f"{text}{verdict}; {_pays(method, best.method, situation)}")
+        change = found.total_variation / max(best.total_variation, 1e-300) - 1.0
+        verdict = "hurts" if change > 0 else "helps"
+        if abs(change) <= _MARGIN:
+            verdict = "changes little"
+        out.append(f"{text}{verdict}; {_pays(method, situation)}")
     return out
 
 
@@ -115,7 +118,7 @@ def warning(chosen: Method, situation: Situation) -> str | None:
     return (
         f"{chosen.name} is expected to hurt at {situation.shots:,} shots: total variation "
         f"{found.total_variation:.3g} with it, {best.total_variation:.3g} {_without(best)}; "
-        f"{_pays(chosen, best.method, situation)}"
+        f"{_pays(chosen, situation)}"
     )
 
 
@@ -129,14 +132,16 @@ def _without(part: Forecast) -> str:
     return "raw" if part.method.name == "raw" else f"with {part.method.name} alone"
 
 
-def _pays(method: Method, part: Method, situation: Situation) -> str:
-    shots = pays_from(method, part, situation)
+def _pays(method: Method, situation: Situation) -> str:
+    """Return from how many shots a method is better than all of its parts."""
+    parts = simpler(method)
+    shots = max(pays_from(method, part, situation) for part in parts)
     if math.isfinite(shots):
         return f"it pays from about {_rounded(shots):,} shots" if shots else "it always pays"
     known = situation.confusion
     if method.readout and known is not None and known.shots is not None:
-        exact = dataclasses.replace(known, shots=None)
-        if math.isfinite(break_even(method, part, dataclasses.replace(situation, confusion=exact))):
+        exact = dataclasses.replace(situation, confusion=dataclasses.replace(known, shots=None))
+        if all(math.isfinite(break_even(method, part, exact)) for part in parts):
             return f"calibrate the readout with more than {known.shots:,} shots"
     return "no number of shots is enough: leave it off"
 

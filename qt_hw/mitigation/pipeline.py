@@ -11,7 +11,7 @@ from qt_hw.errors import InputError
 from qt_hw.execution.checks import check_shots
 from qt_hw.mitigation.calibration import Calibration
 from qt_hw.mitigation.combination import Combination
-from qt_hw.mitigation.techniques import Technique, technique
+from qt_hw.mitigation.techniques import Pec, Technique, technique
 
 __all__ = ["CALIBRATION_SHOTS", "Mitigation"]
 
@@ -102,6 +102,17 @@ class Mitigation:
         return "auto" if self.auto else self.combination.name
 
     @property
+    def options(self) -> dict[str, dict[str, Any]]:
+        """The options of the techniques that differ from the default, by name; JSON-ready."""
+        out = {}
+        for one in self.combination.techniques:
+            given, default = one.to_dict(), _default(one)
+            changed = {k: v for k, v in given.items() if v != default.get(k, None)}
+            if changed:
+                out[one.name] = changed
+        return out
+
+    @property
     def differentiable(self) -> bool:
         """Whether gradients pass through it."""
         return self.auto or self.combination.differentiable
@@ -114,6 +125,11 @@ class Mitigation:
             "calibration_shots": self.calibration_shots,
             "calibration_date": None if self.calibration is None else self.calibration.date,
         }
+
+
+def _default(one: Technique) -> dict[str, Any]:
+    """Return the options of a technique as it is by default; ``pec`` has no default noise."""
+    return type(one)(noise=0.5).to_dict() if isinstance(one, Pec) else type(one)().to_dict()
 
 
 def _parts(value: Any) -> list[str | Technique]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from qt_hw.errors import InputError, UnknownName
-from qt_hw.mitigation.readout import AnyConfusion
+from qt_hw.mitigation.confusion import AnyConfusion, load_confusion
 
 __all__ = [
     "TECHNIQUES",
@@ -45,9 +45,9 @@ class Technique:
 
     def to_dict(self) -> dict[str, Any]:
         """Return name and options, JSON-ready."""
-        return {"name": self.name} | {
-            field.name: getattr(self, field.name) for field in dataclasses.fields(self)
-        }
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        lists = {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
+        return {"name": self.name, **lists}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +73,8 @@ class Readout(Technique):
         """Check the options."""
         _one_of(self, "source", ("calibration", "properties"))
         _whole(self, "pairs", 1)
+        if isinstance(self.confusion, Mapping):
+            object.__setattr__(self, "confusion", load_confusion(self.confusion))
         if self.correlated and self.pairs < 2:
             object.__setattr__(self, "pairs", 2)
 

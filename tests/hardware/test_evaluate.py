@@ -89,8 +89,9 @@ def test_another_question_is_another_evaluation(pair: Path, vendor: Vendor) -> N
         ({"shots": 0}, ConfigError, "backend.shots"),
         ({"shots": 9}, PreflightError, "at least 10"),
         ({"options": {"colour": "blue"}}, UnknownName, "colour"),
-        ({"mitigation": "zne"}, InputError, "use --mitigation none or readout"),
-        ({"calibration_shots": 50}, InputError, "belongs to --mitigation readout"),
+        ({"mitigation": "zen"}, UnknownName, "did you mean .*zne"),
+        ({"mitigation": "zne+rescale"}, InputError, "both undo the errors of the gates"),
+        ({"calibration_shots": 50}, InputError, "belongs to --mitigation"),
     ],
 )
 def test_what_is_refused_leaves_nothing(

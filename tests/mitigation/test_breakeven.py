@@ -33,7 +33,7 @@ def experiments(p, known, shots, calibration_shots, repeats=REPEATS):
     for _ in range(repeats):
         used = known
         if calibration_shots:
-            used = estimate(*(rng.multinomial(calibration_shots, e)[None] for e in edges))
+            used = estimate([rng.multinomial(calibration_shots, e)[None] for e in edges])
         f = rng.multinomial(shots, law) / shots
         errors.append([((f - p) ** 2).sum(), ((correct(f, used) - p) ** 2).sum()])
         found.append(break_even(used, shots, f))

@@ -12,6 +12,7 @@ from qt_hw.circuits.builtin import U3Cu3
 from qt_hw.errors import InputError, UnknownName
 from qt_hw.model.generator import probabilities
 from qt_hw.model.scaling import FLOOR, RECIPES, Scaling
+from qt_hw.model.smoothing import neighbour_mean
 
 # From an independent simulator: U3–CU3 ring, n = 3, L = 2, k-th angle 0.1 k.
 P = [
@@ -238,6 +239,8 @@ def test_shots_below_one_are_refused(shots: int) -> None:
         ({"smoothing": None}, "smoothing must be a number, not NoneType"),
         ({"share": "half"}, "share must be a number, not str"),
         ({"output": 5}, "output rule must be one of fitted, centred, not int"),
+        ({"fill": True}, "fill must be one of none, neighbours, not bool"),
+        ({"fill": "neighbors"}, "did you mean 'neighbours'"),
     ],
 )
 def test_values_of_other_types_are_refused(arguments: dict[str, Any], message: str) -> None:
@@ -249,3 +252,94 @@ def test_values_of_other_types_are_refused(arguments: dict[str, Any], message: s
 def test_bins_that_do_not_exist_are_refused(n_used: int) -> None:
     with pytest.raises(InputError, match="between 1 and 8"):
         Scaling()(vector(P), None, n_used)
+
+
+# Pseudo-counts after the neighbours
+
+
+def by_hand(p: np.ndarray, shots: int, pseudo: float) -> np.ndarray:
+    """Pseudo-counts, half of them uniform and half after the bins that differ in one bit."""
+    bins, n = len(p), len(p).bit_length() - 1
+    near = np.array([sum(p[i ^ (1 << q)] for q in range(n)) / n for i in range(bins)])
+    prior = near / near.sum() / 2 + 1 / (2 * bins)
+    return (shots * p + pseudo * bins * prior) / (shots + pseudo * bins)
+
+
+@pytest.mark.parametrize("pseudo", [0.5, 2.0])
+@pytest.mark.parametrize("n_qubits", [1, 2, 5])
+def test_neighbours_fill_as_computed_bin_by_bin(n_qubits: int, pseudo: float) -> None:
+    scaling = Scaling("qt", smoothing=pseudo, fill="neighbours")
+    p, shots = porter_thomas(2**n_qubits, 5), 7
+    counts = np.random.default_rng(1).multinomial(shots, p, size=(2, 3)) / shots
+    found = scaling.smooth(torch.from_numpy(counts), shots).numpy()
+    assert found.shape == (2, 3, 2**n_qubits)
+    for index in np.ndindex(2, 3):
+        np.testing.assert_allclose(found[index], by_hand(counts[index], shots, pseudo), atol=1e-15)
+    np.testing.assert_allclose(found.sum(-1), 1.0, atol=1e-14)
+    assert found.min() > 0
+
+
+def test_an_empty_bin_takes_more_from_full_neighbours() -> None:
+    # All of 4 shots in bin 0 of 8: bins 1, 2 and 4 are next to it.
+    p = vector([1, 0, 0, 0, 0, 0, 0, 0])
+    found = Scaling(fill="neighbours").smooth(p, 4)
+    far = 4 / 8 * (1 / 2) / 8
+    near = far + 4 / 8 * (1 / 2) / 3
+    expected = [0.5 + far, near, near, far, near, far, far, far]
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-15)
+
+
+def test_filling_is_linear_and_differentiable() -> None:
+    scaling = Scaling(fill="neighbours")
+    a, b = (torch.from_numpy(porter_thomas(8, seed)) for seed in (1, 2))
+    mixed = scaling.smooth(0.3 * a + 0.7 * b, 9)
+    expected = 0.3 * scaling.smooth(a, 9) + 0.7 * scaling.smooth(b, 9)
+    torch.testing.assert_close(mixed, expected, rtol=0, atol=1e-15)
+    counts = torch.tensor([[0.2, 0.3, 0.4, 0.1], [0.9, 0.05, 0.03, 0.02]], dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda p: scaling(p, 20), counts.requires_grad_())
+
+
+def test_a_uniform_vector_and_exact_probabilities_stay_as_they_are() -> None:
+    uniform = torch.full((16,), 1 / 16, dtype=torch.float64)
+    filling, p = Scaling(fill="neighbours"), vector(P)
+    torch.testing.assert_close(filling.smooth(uniform, 3), uniform, rtol=0, atol=1e-16)
+    assert torch.equal(filling(p), Scaling()(p))
+
+
+def test_without_a_fill_not_one_bit_changes() -> None:
+    counts = vector([3, 0, 1, 0]) / 4
+    assert torch.equal(Scaling().smooth(counts, 4), (4 * counts + 0.5) / (4 + 0.5 * 4))
+    assert torch.equal(Scaling(fill="none")(counts, 4), Scaling()(counts, 4))
+    assert "fill" not in repr(Scaling())
+    assert "fill='neighbours'" in repr(Scaling(fill="neighbours"))
+
+
+@pytest.mark.parametrize("bins", [1, 6])
+def test_bins_without_neighbours_are_refused(bins: int) -> None:
+    with pytest.raises(InputError, match=rf"needs 2\*\*n bins, .* not {bins}; use fill='none'"):
+        neighbour_mean(torch.ones(bins))
+
+
+@pytest.mark.parametrize(
+    ("source", "low", "high"), [("U3Cu3", 0.76, 0.90), ("scrambled", 0.98, 1.03)]
+)
+def test_neighbours_help_shallow_circuits_and_not_scrambled_ones(
+    source: str, low: float, high: float
+) -> None:
+    # Ratio of the total variations, one shot per bin; 16 vectors times 8 draws of 1,024 bins.
+    rng, n = np.random.default_rng(5), 10
+    ratios = []
+    for _ in range(16):
+        if source == "U3Cu3":
+            angles = torch.from_numpy(rng.uniform(-math.pi, math.pi, 12 * n))
+            p = probabilities(U3Cu3(n, 2), angles).numpy()
+        else:
+            p = rng.exponential(size=2**n)
+        p = p / p.sum()
+        counts = torch.from_numpy(rng.multinomial(2**n, p, size=8) / 2**n)
+        errors = [
+            float((Scaling(fill=fill).smooth(counts, 2**n) - torch.from_numpy(p)).abs().sum())
+            for fill in ("neighbours", "none")
+        ]
+        ratios.append(errors[0] / errors[1])
+    assert low < np.mean(ratios) < high

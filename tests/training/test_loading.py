@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qt_hw.errors import ConfigError, UnknownName
+from qt_hw.training.build import make_scaling
 from qt_hw.training.config import RunConfig
 from qt_hw.training.loading import config_from_dict, known_presets, load_config, to_toml
 
@@ -46,6 +47,20 @@ def test_lists_among_the_options_of_a_backend_survive_the_way_through_toml() -> 
     assert config_from_dict(tomllib.loads(to_toml(config))) == config
 
 
+def test_a_fill_is_written_only_where_it_is_set() -> None:
+    assert "fill" not in to_toml(load_config("digits"))
+    config = load_config("digits", ["scaling.fill=neighbours"])
+    assert 'fill = "neighbours"' in to_toml(config)
+    assert make_scaling(config.scaling).fill == "neighbours"
+    assert make_scaling(load_config("digits").scaling).fill == "none"
+
+
+def test_a_calibrated_simulator_is_not_noiseless() -> None:
+    changes = ["backend.name=aer", "backend.shots=", "backend.options.calibration=c.json"]
+    assert not load_config("digits", changes).is_noiseless
+    assert load_config("digits", changes[:2]).is_noiseless
+
+
 def test_empty_hidden_layers_are_not_lost() -> None:
     config = load_config("mnist-qt", ["mapping.hidden=[]"])
     assert config.mapping.hidden == ()
@@ -70,6 +85,7 @@ def test_empty_hidden_layers_are_not_lost() -> None:
         ("target.activation=none", ("target", "activation"), "none"),
         ("mapping.hidden=[16, 8]", ("mapping", "hidden"), (16, 8)),
         ("scaling.learnable=true", ("scaling", "learnable"), True),
+        ("scaling.fill=neighbours", ("scaling", "fill"), "neighbours"),
         ("backend.options.method=automatic", ("backend", "options"), {"method": "automatic"}),
         ("backend.options.layout=[3, 1]", ("backend", "options"), {"layout": (3, 1)}),
         ("optimizer.schedule = cosine", ("optimizer", "schedule"), "cosine"),
