@@ -49,8 +49,8 @@ class Cell:
         noise: ``"depolarizing"``, ``"torino"`` or ``"coherent"``.
         ansatz: The circuit.
         open: Opens its backend.
-        pec: Pauli probability per qubit of a two-qubit gate, for PEC; None where it is not that
-            kind of noise.
+        pec: Pauli probability of a two-qubit gate, for PEC; None where it is not that kind of
+            noise.
     """
 
     name: str
@@ -68,7 +68,7 @@ def cells(kinds: tuple[str, ...], sizes: tuple[int, ...], noises: tuple[str, ...
             for n in sizes:
                 ansatz = getattr(qt, kind)(n, LAYERS[kind, n])
                 name = f"{kind}({n}, {LAYERS[kind, n]}), {noise}"
-                pec = 0.75 * DEPOLARIZING[kind, n][1] if noise == "depolarizing" else None
+                pec = 15 / 16 * DEPOLARIZING[kind, n][1] if noise == "depolarizing" else None
                 out.append(Cell(name, noise, ansatz, _opener(noise, kind, n, ansatz), pec))
     return out
 

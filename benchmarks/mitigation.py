@@ -75,9 +75,7 @@ def main() -> None:
     show_verdicts(out)
 
 
-def measure(
-    cell: Cell, shots: Sequence[int], repetitions: int, n_points: int
-) -> Iterator[Result]:
+def measure(cell: Cell, shots: Sequence[int], repetitions: int, n_points: int) -> Iterator[Result]:
     """Yield the distances of all techniques in one cell."""
     backend, n_angles = KnownLaws(cell.open()), cell.ansatz.n_angles
     points = np.random.default_rng(5).uniform(-np.pi, np.pi, (n_points, n_angles))
@@ -95,8 +93,11 @@ def _mitigations(cell: Cell, backend: KnownLaws) -> Iterator[tuple[str, Mitigati
             continue
         yield name, Mitigation(combination=combination, calibration_shots=CALIBRATION_SHOTS)
     if cell.ansatz.n_qubits <= 5 and cell.pec is not None:
-        for technique in (Cdr(), Pec(noise=cell.pec, samples=SAMPLES)):
-            yield f"readout+{technique.name}", Mitigation(combination=Combination((Readout(), technique)))
+        for technique in (Cdr(), Pec(noise=cell.pec, model="global", samples=SAMPLES)):
+            yield (
+                f"readout+{technique.name}",
+                Mitigation(combination=Combination((Readout(), technique))),
+            )
     yield "auto", Mitigation(auto=True, calibration_shots=CALIBRATION_SHOTS)
 
 

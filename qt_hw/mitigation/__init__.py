@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from qt_hw.mitigation.breakeven import advice
 from qt_hw.mitigation.calibration import Calibration
 from qt_hw.mitigation.pipeline import Mitigation
 from qt_hw.mitigation.readout import Confusion, PairConfusion, construct, correct, estimate
@@ -31,7 +30,6 @@ __all__ = [
     "Rescale",
     "Twirling",
     "Zne",
-    "advice",
     "construct",
     "correct",
     "estimate",

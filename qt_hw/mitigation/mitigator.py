@@ -93,7 +93,7 @@ class Mitigator:
         self.calibration: Calibration | None = None
         if mitigation.calibration is not None:
             self.use(mitigation.calibration)
-        elif not mitigation.auto and not self._measures(mitigation.combination):
+        elif not (mitigation.auto or self._measures(mitigation.combination) or self._judged):
             self._finish_without()
         if not (mitigation.auto or self.bound):
             for number in range(len(self._circuits)):
@@ -222,13 +222,13 @@ class Mitigator:
     def _first_combinations(self) -> tuple[Combination, ...]:
         """For what is calibrated first.
 
-        Where circuits cost nothing, an extrapolation is calibrated too, only to know whether it
-        pays.
+        Where circuits cost nothing, what needs no calibration gets one too, only to know whether
+        it pays.
         """
         own = self.mitigation.combination
         if self.mitigation.auto:
             return CANDIDATES
-        if of_kind(own.techniques, Zne) is None or self._backend.limits.paid:
+        if not self._judged:
             return (own,)
         kept = [one for one in own.techniques if isinstance(one, Readout | Twirling)]
         return (own, Combination((*kept, Rescale())))
@@ -260,7 +260,8 @@ class Mitigator:
     def _warn(self, number: int, found: CircuitCalibration, angles: Array) -> None:
         """Warn of techniques that are expected to hurt at these shots."""
         own = self.mitigation.combination
-        unknown = of_kind(own.techniques, Zne) is not None and not found.decays
+        gates = of_kind(own.techniques, Zne) is not None or own.fitted
+        unknown = gates and not found.decays
         if self._shots is None or self.bound or unknown:
             return
         line = warning(self._method(number, own), self._situation(number, found, angles))
@@ -279,8 +280,16 @@ class Mitigator:
             shots=self._shots or _EXACT_SHOTS,
             confusion=found.confusion,
             decay=next((decay for decay in decays if decay is not None), None),
-            biases=found.biases,
+            # What the readout does to a raw vector depends on the vector: the model knows it.
+            biases={name: value for name, value in found.biases.items() if name != "raw"},
         )
+
+    @property
+    def _judged(self) -> bool:
+        """Whether circuits are measured only to know whether a technique pays."""
+        own = self.mitigation.combination
+        gates = of_kind(own.techniques, Zne) is not None or own.fitted
+        return gates and self._shots is not None and not self._backend.limits.paid
 
     def _measures(self, combination: Combination) -> bool:
         return combination.measures_readout or combination.measures_decay

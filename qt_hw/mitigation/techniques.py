@@ -240,8 +240,9 @@ class Pec(Technique):
     """Probabilistic error cancellation by mitiq, for known noise (Temme et al., arXiv:1612.02058).
 
     Attributes:
-        noise: Total probability of a Pauli error on each qubit of a two-qubit gate (local
-            depolarizing noise, cirq's convention); it must be known.
+        noise: Probability of a Pauli error, in mitiq's convention; it must be known.
+        model: ``"local"`` depolarizing noise on each qubit of a two-qubit gate (``noise`` for
+            each qubit), or ``"global"`` on both together (15/16 of the p of Aer's noise text).
         samples: Circuits over which the shots are spread.
     """
 
@@ -249,11 +250,13 @@ class Pec(Technique):
     bound: ClassVar[bool] = True
 
     noise: float | None = None
+    model: Literal["local", "global"] = "local"
     samples: int = 200
 
     def __post_init__(self) -> None:
         """Check the options."""
         _whole(self, "samples", 1)
+        _one_of(self, "model", ("local", "global"))
         if self.noise is None:
             raise InputError("pec needs to know the noise: Pec(noise=…), or noise = … in TOML")
         if not 0.0 < _number("pec", "noise", self.noise) < 0.75:

@@ -1,0 +1,1 @@
+"""Techniques by mitiq, on bound circuits, for final evaluations; mitiq is imported when used."""

@@ -1,0 +1,93 @@
+"""Near-Clifford circuits for regression: mitiq chooses the angles, the gates stay as they are.
+
+mitiq replaces angles of RZ gates only, and corrupts RY gates without a word. So it is given each
+RY as an RZ between fixed Clifford gates; the angles that come back go into the original's gates.
+The circuits then have the noise of the original (Czarnik et al., arXiv:2005.10189).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qt_hw.mitigation.bound.conversion import Gates, built, to_mitiq
+
+if TYPE_CHECKING:
+    import cirq
+    from qiskit import QuantumCircuit
+
+__all__ = ["exact_vector", "training_circuits"]
+
+_TURNS = ("rx", "ry", "rz")
+
+
+def training_circuits(
+    circuit: QuantumCircuit, number: int, fraction_non_clifford: float, *, seed: int
+) -> list[QuantumCircuit]:
+    """Return copies of a bound circuit in which most angles are multiples of π/2.
+
+    Args:
+        circuit: Gates as ``to_mitiq`` takes them.
+        number: Of copies.
+        fraction_non_clifford: Share of the other angles that are kept, 0 to 1.
+        seed: Of the choice.
+
+    Raises:
+        MissingExtra: mitiq is not installed.
+        InputError: An angle is open.
+        UnsupportedGate: A gate that is not converted.
+    """
+    framed = _framed(to_mitiq(circuit))
+    from mitiq.cdr import generate_training_circuits
+
+    made = generate_training_circuits(framed, number, fraction_non_clifford, random_state=seed)
+    return [_with_angles(circuit, one) for one in made]
+
+
+def _framed(circuit: cirq.Circuit) -> cirq.Circuit:
+    """Replace each RY and RX by an RZ between Clifford gates."""
+    import cirq
+
+    out = []
+    for operation in circuit.all_operations():
+        gate, qubits = operation.gate, operation.qubits
+        if isinstance(gate, cirq.Ry | cirq.Rx):
+            # The first gate turns the gate's axis to z.
+            turn = cirq.X**0.5 if isinstance(gate, cirq.Ry) else cirq.Y**-0.5
+            rz = cirq.rz(math.pi * float(gate.exponent))
+            out += [turn(*qubits), rz(*qubits), (turn**-1)(*qubits)]
+        else:
+            out.append(operation)
+    return cirq.Circuit(out)
+
+
+def _with_angles(circuit: QuantumCircuit, trained: cirq.Circuit) -> QuantumCircuit:
+    """Return ``circuit`` with the angles of a circuit made of ``_framed``."""
+    import cirq
+
+    # The moments may differ, the order on each qubit does not.
+    angles: dict[int, deque[float]] = defaultdict(deque)
+    for operation in trained.all_operations():
+        if isinstance(operation.gate, cirq.ZPowGate):
+            qubit: Any = operation.qubits[0]
+            angles[int(qubit.x)].append(math.pi * float(operation.gate.exponent))
+    gates: Gates = []
+    for item in circuit.data:
+        name = str(item.operation.name)
+        qubits = tuple(int(circuit.find_bit(q).index) for q in item.qubits)
+        gates.append((name, qubits, (angles[qubits[0]].popleft(),) if name in _TURNS else ()))
+    out: QuantumCircuit = built(gates, circuit)
+    return out
+
+
+def exact_vector(circuit: QuantumCircuit) -> NDArray[np.float64]:
+    """Return the exact probabilities ``(2**n,)`` of the n qubits that are no ancillas."""
+    from qiskit.quantum_info import Statevector
+
+    measured = list(range(circuit.num_qubits - circuit.num_ancillas))
+    vector = Statevector(circuit).probabilities(measured)
+    return np.asarray(vector, dtype=np.float64)
