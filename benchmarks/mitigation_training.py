@@ -75,7 +75,9 @@ def interval(values: Sequence[float]) -> str:
 
 def show(rows: Sequence[dict[str, Any]]) -> None:
     """Print the table."""
-    by = {m: sorted((r for r in rows if r["method"] == m), key=lambda r: r["seed"]) for m in METHODS}
+    by = {
+        m: sorted((r for r in rows if r["method"] == m), key=lambda r: r["seed"]) for m in METHODS
+    }
     twin = [r["accuracy"] for r in by["noiseless"]]
     print("| training | test accuracy % | minus noiseless, % | total variation | shots of a run |")
     print("|---|---:|---:|---:|---:|")

@@ -91,10 +91,25 @@ def _value(value: Any, columns: dict[Any, int]) -> bytes:
             return b"p" + _number(columns[value])
         return b"f" + struct.pack("<d", float(value))
     except (TypeError, ValueError):
+        if (affine := _affine(value, columns)) is not None:
+            return affine
         text = " ".join(str(value).split())[:60]
         raise InputError(
-            f"the angle {text} is neither a number nor a plain parameter; decompose its gate"
+            f"the angle {text} is neither a number nor affine in the parameters; decompose its gate"
         ) from None
+
+
+def _affine(value: Any, columns: dict[Any, int]) -> bytes | None:
+    """Return an angle such as ``-a`` of an inverse gate; None if it is none of that kind."""
+    used = getattr(value, "parameters", None)
+    if not used or not used <= columns.keys():
+        return None
+    slopes = {columns[parameter]: value.gradient(parameter) for parameter in used}
+    if any(getattr(slope, "parameters", ()) for slope in slopes.values()):
+        return None
+    start = float(value.bind(dict.fromkeys(used, 0.0)))
+    terms = [_number(i) + struct.pack("<d", float(slopes[i])) for i in sorted(slopes)]
+    return _join([b"a", struct.pack("<d", start), *terms])
 
 
 def payload(batch: Batch) -> str:

@@ -126,7 +126,7 @@ class Recipe:
         from qt_hw.mitigation.bound.exponential import exponential
 
         rows = np.stack(means)
-        return np.stack([exponential(levels, rows[:, b]) for b in range(rows.shape[1])])
+        return np.stack([exponential(levels, rows[:, b])[0] for b in range(rows.shape[1])])
 
     def _slope(self, corrected: Sequence[Array], noise: Sequence[Array]) -> Array:
         assert self.ideal is not None

@@ -97,7 +97,16 @@ def make_bound(
     """
     from qt_hw.mitigation.bound.construct import variants
 
-    return variants(technique, circuit.assign_parameters(angles), seed=seed)
+    return tuple(
+        Variant(
+            circuit=one.circuit,
+            role=one.role,
+            weight=one.weight,
+            share=one.share,
+            ideal=one.ideal,
+        )
+        for one in variants(technique, circuit.assign_parameters(angles), seed=seed)
+    )
 
 
 def _scaled(

@@ -350,7 +350,7 @@ def annotated() -> QuantumCircuit:
     ("circuit", "words"),
     [
         (conditional(), "control flow"),
-        (matrix(), "neither a number nor a plain parameter"),
+        (matrix(), "neither a number nor affine in the parameters"),
         (expression(), r"2\*t is neither"),
         (annotated(), "annotated.*decompose it"),
         (QuantumCircuit(1, metadata={"a": {1, 2}}), "not JSON"),

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qt_hw.errors import InputError, PermanentError
-from qt_hw.mitigation.bound.conversion import (
+from qt_hw.mitigation.bound.gates import (
     BARRIER,
     built,
-    from_mitiq,
+    from_cirq,
     gates_of,
     require_mitiq,
-    to_mitiq,
+    seeded,
+    to_cirq,
 )
 from qt_hw.mitigation.bound.training import exact_vector, training_circuits
 from qt_hw.mitigation.techniques import Cdr, Ddd, Lre, Pec, Technique
@@ -77,14 +78,15 @@ def variants(
     require_mitiq()
     if not 0 <= seed < 2**32:
         raise InputError(f"seed must lie between 0 and 2**32 - 1, not {seed}")
-    if isinstance(technique, Pec):
-        return _pec(technique, circuit, seed)
-    if isinstance(technique, Lre):
-        return _lre(technique, circuit)
-    if isinstance(technique, Ddd):
-        return _ddd(technique, circuit)
-    if isinstance(technique, Cdr):
-        return _cdr(technique, circuit, seed)
+    with seeded(seed):
+        if isinstance(technique, Pec):
+            return _pec(technique, circuit, seed)
+        if isinstance(technique, Lre):
+            return _lre(technique, circuit)
+        if isinstance(technique, Ddd):
+            return _ddd(technique, circuit)
+        if isinstance(technique, Cdr):
+            return _cdr(technique, circuit, seed)
     raise InputError(
         f"{technique.name} works on circuits with open angles; those on bound ones are pec, lre, "
         "ddd and cdr"
@@ -92,8 +94,7 @@ def variants(
 
 
 def _pec(technique: Pec, circuit: QuantumCircuit, seed: int) -> tuple[BoundVariant, ...]:
-    assert technique.noise is not None
-    samples, signs, norm = _samples(to_mitiq(circuit), technique.noise, technique.samples, seed)
+    samples, signs, norm = _samples(to_cirq(circuit), technique, seed)
     # Small noise draws the circuit itself most of the time: a sum of equal ones is one circuit
     # with the sum of their shots.
     merged: dict[Any, list[float]] = {}
@@ -108,23 +109,25 @@ def _pec(technique: Pec, circuit: QuantumCircuit, seed: int) -> tuple[BoundVaria
 
 
 def _samples(
-    circuit: cirq.Circuit, noise: float, number: int, seed: int
+    circuit: cirq.Circuit, technique: Pec, seed: int
 ) -> tuple[Sequence[cirq.Circuit], Sequence[int], float]:
     """Return mitiq's sampled circuits, their signs, and the norm of the quasi-probabilities."""
     import cirq
     from mitiq import pec
 
     pairs = [operation for operation in circuit.all_operations() if len(operation.qubits) == 2]
-    represented = pec.represent_operations_in_circuit_with_local_depolarizing_noise(
-        cirq.Circuit(pairs), noise
+    represent = getattr(
+        pec,
+        f"represent_operations_in_circuit_with_{technique.model}_depolarizing_noise",
     )
+    represented = represent(cirq.Circuit(pairs), technique.noise)
     with warnings.catch_warnings():
         # One-qubit gates are taken as noiseless; what mitiq missed shows in the norm.
         warnings.filterwarnings("ignore", "No representation found", UserWarning)
         made, signs, norm = pec.construct_circuits(
             circuit,
             representations=represented,
-            num_samples=number,
+            num_samples=technique.samples,
             random_state=seed,
             full_output=True,
         )
@@ -141,7 +144,7 @@ def _lre(technique: Lre, circuit: QuantumCircuit) -> tuple[BoundVariant, ...]:
     from mitiq import lre
     from mitiq.lre.inference import multivariate_richardson_coefficients
 
-    whole = to_mitiq(circuit)
+    whole = to_cirq(circuit)
     if technique.chunks > len(whole):
         raise InputError(
             f"lre: the circuit has {len(whole)} layers, chunks must not exceed it: "
@@ -154,7 +157,7 @@ def _lre(technique: Lre, circuit: QuantumCircuit) -> tuple[BoundVariant, ...]:
     weights = multivariate_richardson_coefficients(whole, *options, technique.chunks)
     return tuple(
         BoundVariant(
-            circuit=from_mitiq(one, circuit),
+            circuit=from_cirq(one, circuit),
             role=f"fold(lre {i})",
             weight=float(weight),
             share=1.0 / len(folded),
@@ -181,7 +184,7 @@ def _ddd(technique: Ddd, circuit: QuantumCircuit) -> tuple[BoundVariant, ...]:
     import cirq
     from mitiq import ddd
 
-    before = to_mitiq(circuit)
+    before = to_cirq(circuit)
     after = ddd.insert_ddd_sequences(before, getattr(ddd.rules, technique.rule))
     # Time passes in moments: barriers hold each inserted gate where mitiq put it, which the
     # identities between them would not on a device.
@@ -191,7 +194,7 @@ def _ddd(technique: Ddd, circuit: QuantumCircuit) -> tuple[BoundVariant, ...]:
         cirq.Moment(operation.with_tags(BARRIER) for operation in moment) if mark else moment
         for moment, mark in zip(after, starts, strict=True)
     )
-    copy = from_mitiq(marked, circuit)
+    copy = from_cirq(marked, circuit)
     return (BoundVariant(circuit=copy, role="twirl(ddd 1)", weight=1.0, share=1.0),)
 
 

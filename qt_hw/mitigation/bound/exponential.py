@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qt_hw.errors import InputError
-from qt_hw.mitigation.bound.conversion import require_mitiq
+from qt_hw.mitigation.bound.gates import require_mitiq
 from qt_hw.mitigation.extrapolation import coefficients
 
 __all__ = ["exponential"]

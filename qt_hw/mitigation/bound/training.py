@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qt_hw.mitigation.bound.conversion import Gates, built, to_mitiq
+from qt_hw.errors import InputError
+from qt_hw.mitigation.bound.gates import built, to_cirq
 
 if TYPE_CHECKING:
     import cirq
@@ -31,19 +32,26 @@ def training_circuits(
     """Return copies of a bound circuit in which most angles are multiples of π/2.
 
     Args:
-        circuit: Gates as ``to_mitiq`` takes them.
+        circuit: Gates as ``to_cirq`` takes them.
         number: Of copies.
         fraction_non_clifford: Share of the other angles that are kept, 0 to 1.
         seed: Of the choice.
 
     Raises:
         MissingExtra: mitiq is not installed.
-        InputError: An angle is open.
+        InputError: An angle is open, or no angle would be replaced.
         UnsupportedGate: A gate that is not converted.
     """
-    framed = _framed(to_mitiq(circuit))
+    framed = _framed(to_cirq(circuit))
+    import cirq
     from mitiq.cdr import generate_training_circuits
 
+    free = sum(not cirq.has_stabilizer_effect(one) for one in framed.all_operations())
+    if free and round(fraction_non_clifford * free) == free:
+        raise InputError(
+            f"cdr: fraction_non_clifford {fraction_non_clifford:g} keeps all of the {free} angles: "
+            "give a smaller one"
+        )
     made = generate_training_circuits(framed, number, fraction_non_clifford, random_state=seed)
     return [_with_angles(circuit, one) for one in made]
 
@@ -75,13 +83,12 @@ def _with_angles(circuit: QuantumCircuit, trained: cirq.Circuit) -> QuantumCircu
         if isinstance(operation.gate, cirq.ZPowGate):
             qubit: Any = operation.qubits[0]
             angles[int(qubit.x)].append(math.pi * float(operation.gate.exponent))
-    gates: Gates = []
+    gates = []
     for item in circuit.data:
         name = str(item.operation.name)
         qubits = tuple(int(circuit.find_bit(q).index) for q in item.qubits)
         gates.append((name, qubits, (angles[qubits[0]].popleft(),) if name in _TURNS else ()))
-    out: QuantumCircuit = built(gates, circuit)
-    return out
+    return built(gates, circuit)
 
 
 def exact_vector(circuit: QuantumCircuit) -> NDArray[np.float64]:
