@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from qt_hw.circuits.custom import CircuitAnsatz, ProductAnsatz
     from qt_hw.errors import QtHwError
     from qt_hw.execution.registry import open_backend as backend
+    from qt_hw.mitigation.calibration import Calibration
+    from qt_hw.mitigation.pipeline import Mitigation
+    from qt_hw.model.calibrate import calibrate
     from qt_hw.model.generator import probabilities
     from qt_hw.model.mapping import AffineMapping, MlpMapping, MpsMapping
     from qt_hw.model.quantum_train import QuantumTrain
@@ -25,8 +28,10 @@ __version__ = "0.1.0"
 _HOME = {
     "AffineMapping": "qt_hw.model.mapping",
     "Ansatz": "qt_hw.circuits.ansatz",
+    "Calibration": "qt_hw.mitigation.calibration",
     "CircuitAnsatz": "qt_hw.circuits.custom",
     "HardwareEfficient": "qt_hw.circuits.builtin",
+    "Mitigation": "qt_hw.mitigation.pipeline",
     "MlpMapping": "qt_hw.model.mapping",
     "MpsMapping": "qt_hw.model.mapping",
     "ProductAnsatz": "qt_hw.circuits.custom",
@@ -37,6 +42,7 @@ _HOME = {
     "Scaling": "qt_hw.model.scaling",
     "U3Cu3": "qt_hw.circuits.builtin",
     "backend": "qt_hw.execution.registry:open_backend",
+    "calibrate": "qt_hw.model.calibrate",
     "probabilities": "qt_hw.model.generator",
     "train": "qt_hw.training.run",
 }
@@ -44,8 +50,10 @@ _HOME = {
 __all__ = [
     "AffineMapping",
     "Ansatz",
+    "Calibration",
     "CircuitAnsatz",
     "HardwareEfficient",
+    "Mitigation",
     "MlpMapping",
     "MpsMapping",
     "ProductAnsatz",
@@ -57,6 +65,7 @@ __all__ = [
     "U3Cu3",
     "__version__",
     "backend",
+    "calibrate",
     "probabilities",
     "train",
 ]

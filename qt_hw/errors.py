@@ -19,7 +19,8 @@
     │   └── CheckpointError   a checkpoint is damaged or belongs to another run
     └── DataError             a data file is missing, damaged or has the wrong checksum
 
-``MitigationWarning`` is the one warning. Messages are one line: what was wrong, what is allowed, what to type next.
+``MitigationWarning`` is the one warning. Messages are one line: what was wrong, what is allowed,
+what to type next.
 """
 
 from __future__ import annotations

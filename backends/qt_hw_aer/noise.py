@@ -145,7 +145,9 @@ class Noise:
                 f"the noise {self.text!r} says nothing about the gate {', '.join(bare)}; use "
                 "standard gates of one or two qubits"
             )
-        if names and self.noisy_gates and not names & self.noisy_gates:
+        # A calibration of the readout prepares its states by X alone, whatever else is noisy.
+        prepares = names <= {"x"} and not circuit.parameters
+        if names and not prepares and self.noisy_gates and not names & self.noisy_gates:
             raise InputError(
                 f"the noise model acts on {', '.join(sorted(self.noisy_gates))} but the circuit "
                 f"has only {', '.join(sorted(names))}; add errors to those gates"

@@ -163,7 +163,8 @@ class Snapshot:
         """Return layout, calibration and gates of a circuit, JSON-ready; times in seconds.
 
         Times are those of ``layout`` then ``ancillas``, readout errors those of ``layout``: where
-        the logical qubits are measured. They start on ``initial_layout``.
+        the logical qubits are measured. They start on ``initial_layout``. Errors of gates are given
+        for the qubits on which the circuit has them.
         """
         physical, n_measured = compiled.physical, len(compiled.start)
         noise = self.noise(physical)
@@ -178,6 +179,7 @@ class Snapshot:
             "t2_s": [_number(qubits[q].t2) for q in physical],
             "readout_p01": [float(noise.readout[i][0, 1]) for i in range(n_measured)],
             "readout_p10": [float(noise.readout[i][1, 0]) for i in range(n_measured)],
+            "gate_errors": compiled.gate_errors(self.target),
             "optimization_level": self._level,
             "seed_transpiler": self._seed,
             **compiled.statistics(),

@@ -17,7 +17,7 @@ from qt_hw.execution.backend import Backend, Batch, Cost, Item, Job, Limits, Pre
 from qt_hw.execution.checks import check_batch, check_job
 from qt_hw.execution.splitting import split
 from qt_hw_braket.cloud_options import CloudOptions, read_cloud_options
-from qt_hw_braket.devices import IONQ, Device, arn_of, read_device, region_of
+from qt_hw_braket.devices import IONQ, Device, arn_of, read_device, region_of, stated_errors
 from qt_hw_braket.jobs import BraketJob
 from qt_hw_braket.pricing import Price, read_price
 from qt_hw_braket.reasons import (
@@ -143,8 +143,11 @@ class BraketDevice(Backend):
                 raise PreflightError(
                     [f"the circuit has {ansatz.n_qubits} qubits, {self.name} has {most}"]
                 )
+            # With debiasing, circuits run on many places: one readout does not describe them.
+            known = {} if self._options.debias else self.device.calibration
+            errors = stated_errors(known, ansatz.n_qubits)
             self._prepared[ansatz] = Prepared.of(
-                ansatz.form("lowered", "cx"), self._properties(), self.device.updated
+                ansatz.form("lowered", "cx"), {**self._properties(), **errors}, self.device.updated
             )
             if len(self._prepared) > 32:
                 self._prepared.popitem(last=False)

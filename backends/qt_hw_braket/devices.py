@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ __all__ = [
     "is_ionq",
     "read_device",
     "region_of",
+    "stated_errors",
+    "uniform_errors",
 ]
 
 FORTE_1 = "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1"
@@ -142,6 +144,39 @@ def read_device(reply: Mapping[str, Any]) -> Device:
             if isinstance(getattr(provider, name, None), dict)
         },
     )
+
+
+def uniform_errors(single: float, pair: float, readout: Sequence[float]) -> dict[str, Any]:
+    """Return errors that are the same for all qubits as the properties of a circuit, JSON-ready.
+
+    Gates are named as in the prepared circuit: rz is done in software, ry takes up to two native
+    pulses, cx one native gate of two qubits.
+
+    Args:
+        single: Of a native pulse.
+        pair: Of a native gate of two qubits.
+        readout: Of each measured qubit: both outcomes are misread alike.
+    """
+    return {
+        "gate_errors": {"rz": {"*": 0.0}, "ry": {"*": 2.0 * single}, "cx": {"*": pair}},
+        "readout_p01": list(readout),
+        "readout_p10": list(readout),
+    }
+
+
+def stated_errors(calibration: Mapping[str, Any], n_qubits: int) -> dict[str, Any]:
+    """Return what the provider's mean fidelities say of a circuit's errors, JSON-ready.
+
+    The fidelity ``spam`` is that of preparing and reading a qubit; all of it counts as readout.
+    Empty where the fidelities of gates and readout are not all there, as with other providers.
+    """
+    fidelity = calibration.get("fidelity") or {}
+    found = [(fidelity.get(name) or {}).get("mean") for name in ("1Q", "2Q", "spam")]
+    means = [float(mean) for mean in found if isinstance(mean, int | float)]
+    if len(means) < len(found) or not all(0.5 < mean <= 1.0 for mean in means):
+        return {}
+    single, pair, readout = (1.0 - mean for mean in means)
+    return uniform_errors(single, pair, [readout] * n_qubits)
 
 
 def _check_gates(arn: str, caps: Any) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from qt_hw_braket.density import law, noisy_rotation, noisy_two_qubit_gate, repeated
 from qt_hw_braket.description import Description, Rates, read_description
+from qt_hw_braket.devices import uniform_errors
 from qt_hw_braket.emit import Program
 from qt_hw_braket.fast import evolve
 from qt_hw_braket.local import SimulatorBackend
@@ -58,6 +59,13 @@ class EmulatorBackend(SimulatorBackend):
     def ideal_law(self, program: Program, bindings: Array) -> Array:
         rows = _rows(program, bindings, Rates(pulse={}, pair={}, readout={}))
         return np.array([evolve(program.n_qubits, row) for row in rows])
+
+    def errors(self, n_qubits: int) -> dict[str, Any]:
+        rates = self._device.rates(n_qubits, [(0, 1)] if n_qubits > 1 else [])
+        readout = [rates.readout.get(qubit, 0.0) for qubit in range(n_qubits)]
+        return uniform_errors(
+            max(rates.pulse.values(), default=0.0), max(rates.pair.values(), default=0.0), readout
+        )
 
     def properties(self) -> dict[str, Any]:
         return {

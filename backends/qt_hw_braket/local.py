@@ -18,6 +18,7 @@ from qt_hw.execution.backend import Batch, Counts, Item, Limits, Prepared
 from qt_hw.execution.local import LocalBackend
 from qt_hw.simulation.sampling import sample_counts
 from qt_hw_braket.density import law, noisy_rotation, noisy_two_qubit_gate, repeated
+from qt_hw_braket.devices import uniform_errors
 from qt_hw_braket.emit import Program, compile_circuit
 from qt_hw_braket.fast import fuse, probabilities
 from qt_hw_braket.options import IdealOptions, NoisyOptions, read_options
@@ -73,6 +74,10 @@ class SimulatorBackend(LocalBackend):
     def properties(self) -> dict[str, Any]:
         """Return what matters for the result: options, device; JSON-ready."""
 
+    def errors(self, n_qubits: int) -> dict[str, Any]:
+        """Return the errors of gates and readout, as ``uniform_errors`` names them."""
+        return {}
+
     def prepare(self, ansatz: Ansatz) -> Prepared:
         """Return the circuit as rz, ry and cx; made once per ansatz.
 
@@ -100,7 +105,8 @@ class SimulatorBackend(LocalBackend):
             angles = np.random.default_rng(20240519).uniform(-np.pi, np.pi, (1, ansatz.n_angles))
             program = compile_circuit(form.circuit)
             self._verify(ansatz, angles, self.ideal_law(program, form.gate_angles(angles)))
-        return Prepared.of(form, properties=self.properties())
+        errors = self.errors(ansatz.n_qubits)
+        return Prepared.of(form, properties={**self.properties(), **errors})
 
     def _verify(self, ansatz: Ansatz, angles: Array, found: Array) -> None:
         from qiskit.quantum_info import Statevector
@@ -211,6 +217,10 @@ class NoisyBackend(SimulatorBackend):
                 ]
                 out[at + number] = law(n, operations, [readout] * n)
         return out
+
+    def errors(self, n_qubits: int) -> dict[str, Any]:
+        rates = self._rates
+        return uniform_errors(rates["p1"], rates["p2"], [rates["readout"]] * n_qubits)
 
     def properties(self) -> dict[str, Any]:
         return {

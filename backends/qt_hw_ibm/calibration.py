@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from qt_hw.execution.transpile import Compiled
+from qt_hw.execution.transpile import Compiled, error_of
 
 if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
     from qiskit.transpiler import Target
 
 __all__ = ["calibration_date", "circuit_properties"]
@@ -46,32 +45,12 @@ def circuit_properties(
         "ancillas": list(physical[n_measured:]),
         "t1_s": [_number(getattr(qubits[q], "t1", None)) for q in physical] if qubits else None,
         "t2_s": [_number(getattr(qubits[q], "t2", None)) for q in physical] if qubits else None,
-        "readout_error": [_error(target, "measure", (q,)) for q in layout],
+        "readout_error": [error_of(target, "measure", (q,)) for q in layout],
         "readout_p01": [_readout(properties, q, "prob_meas1_prep0") for q in layout],
         "readout_p10": [_readout(properties, q, "prob_meas0_prep1") for q in layout],
-        "gate_errors": _gate_errors(compiled.form.circuit, physical, target),
+        "gate_errors": compiled.gate_errors(target),
         **compiled.statistics(),
     }
-
-
-def _gate_errors(
-    circuit: QuantumCircuit, physical: tuple[int, ...], target: Target
-) -> dict[str, dict[str, float | None]]:
-    index = {qubit: physical[i] for i, qubit in enumerate(circuit.qubits)}
-    used = {
-        (str(entry.operation.name), tuple(index[qubit] for qubit in entry.qubits))
-        for entry in circuit.data
-        if entry.operation.name != "barrier"
-    }
-    errors: dict[str, dict[str, float | None]] = {}
-    for name, where in sorted(used):
-        key = ",".join(str(qubit) for qubit in where)
-        errors.setdefault(name, {})[key] = _error(target, name, where)
-    return errors
-
-
-def _error(target: Target, name: str, where: tuple[int, ...]) -> float | None:
-    return _number(getattr((target[name] or {}).get(where), "error", None))
 
 
 def _readout(properties: Any, qubit: int, name: str) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -138,12 +139,20 @@ class FakeDevice(LocalBackend):
             InputError: A wrong layout.
         """
         if ansatz not in self._prepared:
-            self._prepared[ansatz] = prepare(
-                ansatz, self._target, self._fake.properties(), self._device, self._options
-            )
+            self._prepared[ansatz] = self._prepare(ansatz)
             if len(self._prepared) > KEPT_CIRCUITS:
                 self._prepared.popitem(last=False)
         return self._prepared[ansatz]
+
+    def _prepare(self, ansatz: Ansatz) -> Prepared:
+        prepared = prepare(
+            ansatz, self._target, self._fake.properties(), self._device, self._options
+        )
+        # Aer knows the target only, whose readout has one error for both outcomes: this is what
+        # it samples, whatever the calibration says of each.
+        error = prepared.properties["readout_error"]
+        sampled = {"readout_p01": list(error), "readout_p10": list(error)}
+        return replace(prepared, properties={**prepared.properties, **sampled})
 
     def _run(self, batch: Batch) -> Counts:
         # Each item by itself, so that it does not depend on the others.

@@ -15,11 +15,13 @@ from qt_hw.cli.shared import (
     MaxQpuSeconds,
     MaxUsd,
     Mitigation,
+    MitigationOptions,
     Options,
     Region,
     Rehearse,
     Which,
     account_of,
+    read_mitigation_options,
     read_options,
 )
 from qt_hw.errors import InputError
@@ -55,16 +57,19 @@ def estimate(
     region: Region = None,
     instance: Instance = None,
     mitigation: Mitigation = "none",
+    mitigation_option: MitigationOptions = None,
     calibration_shots: CalibrationShots = None,
     rehearse: Rehearse = False,
 ) -> None:
     """Print circuits, shots, jobs and price, low and high, and whether the caps allow it.
 
-    For a trained run: of measuring its circuit once, as qt-hw submit does. For a preset or a
-    file: of training with it, as qt-hw run does. Nothing is sent.
+    For a trained run: of measuring its circuit once, as qt-hw submit does, with the errors that
+    each simple technique of mitigation is expected to leave. For a preset or a file: of training
+    with it, as qt-hw run does. Nothing is sent.
     """
     given = {"max_usd": max_usd, "max_qpu_seconds": max_qpu_seconds}
     account, options = account_of(bucket, region, instance), read_options(option)
+    of_mitigation = read_mitigation_options(mitigation_option)
     rehearsal: Mapping[str, Any] | None = {} if rehearse else None
     if Path(what).is_dir():
         if changes:
@@ -78,12 +83,15 @@ def estimate(
             options=options,
             account=account,
             mitigation=mitigation,
+            mitigation_options=of_mitigation,
             calibration_shots=calibration_shots,
             rehearsal=rehearsal,
         )
         return
-    if mitigation != "none" or calibration_shots is not None:
-        raise InputError("--mitigation belongs to the folder of a run")
+    if mitigation != "none" or of_mitigation or calibration_shots is not None:
+        raise InputError(
+            "--mitigation belongs to the folder of a run; a training has --set mitigation.method=…"
+        )
     if which is not None:
         raise InputError("--from belongs to the folder of a run")
     from qt_hw.training.loading import load_config
@@ -103,14 +111,15 @@ def _of_run(
     if backend is None or shots is None:
         raise InputError(f"{folder} is a run: give --backend and --shots of the evaluation")
     from qt_hw.execution.budget import Cap
-    from qt_hw.hardware.estimate import estimate_evaluation, spent_in
+    from qt_hw.hardware.estimate import quote_evaluation, spent_in
     from qt_hw.hardware.home import chosen_run
 
     run = chosen_run(folder, which and which.value)
-    cost = estimate_evaluation(run, backend, shots=shots, **how)
+    quote = quote_evaluation(run, backend, shots=shots, **how)
     print(f"one evaluation of {run.folder} on {backend}")
     spent = spent_in(run.folder, rehearsed=how["rehearsal"] is not None)
-    _print({"evaluation": cost}, Cap(**caps), "--max-usd or --max-qpu-seconds", spent)
+    _print({"evaluation": quote.cost}, Cap(**caps), "--max-usd or --max-qpu-seconds", spent)
+    print(*quote.outlook.text, sep="\n")
 
 
 def _of_training(config: RunConfig, rehearsal: Mapping[str, Any] | None) -> None:
@@ -119,7 +128,10 @@ def _of_training(config: RunConfig, rehearsal: Mapping[str, Any] | None) -> None
 
     quote = estimate_training(config, rehearsal=rehearsal)
     print(f"training with {quote.steps:,} steps on {config.backend.name}")
-    columns = {"one step": quote.step, "last evaluation": quote.last, "training": quote.total}
+    columns = {"one step": quote.step, "last evaluation": quote.last}
+    if quote.calibration is not None:
+        columns["calibration"] = quote.calibration
+    columns["training"] = quote.total
     cap = Cap(**config.budget.model_dump())
     _print(columns, cap, "budget.max_usd or budget.max_qpu_seconds")
     for name, unit, most in (

@@ -8,8 +8,8 @@ _EXTRAS = (
     ("aer", "qiskit_aer", "noisy and ideal simulation with Qiskit Aer"),
     ("ibm", "qiskit_ibm_runtime", "IBM devices (ibm:…), their stored calibrations (aer:fake_…)"),
     ("braket", "braket.devices", "Amazon Braket (braket:…) and IonQ through it (ionq:…)"),
+    ("mitigation", "mitiq", "mitigation by ddd, cdr, pec, lre, exponential zne (GPL-3.0)"),
 )
-_NEXT_EXTRAS = (("mitigation", "next version", "error mitigation (GPL-3.0)"),)
 #: Backends that are opened with a device only, and the extra that they need.
 _EXTRA_OF = {"braket": "braket", "ibm": "ibm", "ionq": "braket"}
 
@@ -46,7 +46,7 @@ def doctor() -> None:
         for name, module, what in _EXTRAS
     ]
     print()
-    print_table(simple_table(("extra", "state", "for"), [*extras, *_NEXT_EXTRAS]))
+    print_table(simple_table(("extra", "state", "for"), extras))
     print()
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     machine = [

@@ -8,11 +8,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
+from collections.abc import Callable
+from typing import TextIO
 
 import typer
 
 from qt_hw.cli import collect, estimate, export, info, jobs, run, status, submit
-from qt_hw.errors import Pending, QtHwError, StorageError
+from qt_hw.errors import MitigationWarning, Pending, QtHwError, StorageError
 
 __all__ = ["app", "main"]
 
@@ -46,7 +49,9 @@ def main() -> None:
     logging.basicConfig(format="warning: %(message)s", level=logging.WARNING)
     try:
         try:
-            app()
+            with warnings.catch_warnings():
+                warnings.showwarning = _shown(warnings.showwarning)
+                app()
         finally:
             sys.stdout.flush()  # what cannot be written shows here, not after the end
     except QtHwError as error:
@@ -60,6 +65,25 @@ def main() -> None:
         _drop_output()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(StorageError.exit_code)
+
+
+def _shown(others: Callable[..., None]) -> Callable[..., None]:
+    """Return what shows a warning of this package in one line, and leaves others as they are."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, MitigationWarning):
+            print(f"warning: {message}", file=sys.stderr)
+        else:
+            others(message, category, filename, lineno, file, line)
+
+    return show
 
 
 def _drop_output() -> None:

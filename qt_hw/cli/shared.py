@@ -28,6 +28,7 @@ __all__ = [
     "MaxQpuSeconds",
     "MaxUsd",
     "Mitigation",
+    "MitigationOptions",
     "Options",
     "QueueSeconds",
     "Region",
@@ -37,6 +38,7 @@ __all__ = [
     "account_of",
     "explained",
     "interruptible",
+    "read_mitigation_options",
     "read_options",
     "rehearsal_of",
     "say",
@@ -77,7 +79,20 @@ Instance = Annotated[
     str | None, typer.Option(metavar="CRN", help="Instance of the account (IBM Quantum).")
 ]
 Mitigation = Annotated[
-    str, typer.Option(metavar="NAME", help="Error mitigation: none, or readout.")
+    str,
+    typer.Option(
+        metavar="NAME[+NAME]",
+        help="Error mitigation: none, auto, or techniques joined by +: readout, zne, rescale, "
+        "twirling, ddd, cdr, pec, lre.",
+    ),
+]
+MitigationOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mitigation-option",
+        metavar="NAME.KEY=VALUE",
+        help="Option of a technique, e.g. zne.scales=1,3,5; may be repeated.",
+    ),
 ]
 CalibrationShots = Annotated[
     int | None,
@@ -113,6 +128,29 @@ def read_options(pairs: Sequence[str] | None) -> dict[str, Any]:
     Raises:
         InputError: A pair has no key, or a key comes twice.
     """
+    return _pairs(pairs, "--option", "KEY=VALUE, e.g. prices=mine.toml")
+
+
+def read_mitigation_options(pairs: Sequence[str] | None) -> dict[str, dict[str, Any]]:
+    """Return ``NAME.KEY=VALUE`` pairs as a dict for each technique; commas make a list.
+
+    Raises:
+        InputError: A pair has no name or no key, or comes twice.
+
+    >>> read_mitigation_options(["zne.scales=1,3,5", "zne.fit=richardson"])
+    {'zne': {'scales': [1, 3, 5], 'fit': 'richardson'}}
+    """
+    form = "NAME.KEY=VALUE, e.g. zne.scales=1,3,5"
+    read: dict[str, dict[str, Any]] = {}
+    for path, value in _pairs(pairs, "--mitigation-option", form).items():
+        name, dot, key = (part.strip() for part in path.partition("."))
+        if not (name and dot and key):
+            raise InputError(f"--mitigation-option {path}: write {form}")
+        read.setdefault(name, {})[key] = _listed(value)
+    return read
+
+
+def _pairs(pairs: Sequence[str] | None, option: str, form: str) -> dict[str, Any]:
     from qt_hw.training.loading import parse_value
 
     read: dict[str, Any] = {}
@@ -120,11 +158,19 @@ def read_options(pairs: Sequence[str] | None) -> dict[str, Any]:
         key, equals, text = pair.partition("=")
         key = key.strip()
         if not equals or not key or not text.strip():
-            raise InputError(f"--option {pair}: write KEY=VALUE, e.g. prices=mine.toml")
+            raise InputError(f"{option} {pair}: write {form}")
         if key in read:
-            raise InputError(f"--option {key} is given twice")
+            raise InputError(f"{option} {key} is given twice")
         read[key] = parse_value(text)
     return read
+
+
+def _listed(value: Any) -> Any:
+    from qt_hw.training.loading import parse_value
+
+    if not isinstance(value, str) or "," not in value:
+        return value
+    return [parse_value(part) for part in value.split(",") if part.strip()]
 
 
 def account_of(bucket: str | None, region: str | None, instance: str | None) -> dict[str, str]:

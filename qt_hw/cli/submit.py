@@ -15,6 +15,7 @@ from qt_hw.cli.shared import (
     MaxQpuSeconds,
     MaxUsd,
     Mitigation,
+    MitigationOptions,
     Options,
     QueueSeconds,
     Region,
@@ -23,6 +24,7 @@ from qt_hw.cli.shared import (
     account_of,
     explained,
     interruptible,
+    read_mitigation_options,
     read_options,
     rehearsal_of,
     say,
@@ -48,6 +50,7 @@ def submit(
     region: Region = None,
     instance: Instance = None,
     mitigation: Mitigation = "none",
+    mitigation_option: MitigationOptions = None,
     calibration_shots: CalibrationShots = None,
     again: Annotated[
         bool, typer.Option("--again", help="Measure anew although the same was measured before.")
@@ -63,7 +66,7 @@ def submit(
     qt-hw collect RUN.
     """
     rehearsal = rehearsal_of(rehearse, queue_seconds, fault)
-    options = read_options(option)
+    options, of_mitigation = read_options(option), read_mitigation_options(mitigation_option)
 
     from qt_hw.cli.money import counted, price
     from qt_hw.execution.backend import Cost
@@ -92,6 +95,7 @@ def submit(
             options=options,
             account=account_of(bucket, region, instance),
             mitigation=mitigation,
+            mitigation_options=of_mitigation,
             calibration_shots=calibration_shots,
             again=again,
             rehearsal=rehearsal,

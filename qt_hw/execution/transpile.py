@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.transpiler import Target
 
-__all__ = ["Compiled", "transpile"]
+__all__ = ["Compiled", "error_of", "transpile"]
 
 #: Gates each of whose angles obeys the two-term shift rule.
 _TWO_TERM = frozenset(("rz", "rx", "ry", "p", "u1", "u2", "u3", "u", "rzz", "rxx", "ryy"))
@@ -50,6 +50,30 @@ class Compiled:
             "isa_two_qubit_depth": int(circuit.depth(lambda item: len(item.qubits) == 2)),
             "isa_gates": {str(name): int(count) for name, count in circuit.count_ops().items()},
         }
+
+    def gate_errors(self, target: Target) -> dict[str, dict[str, float | None]]:
+        """Return the errors of the gates by name and physical qubits (``"4"``, ``"4,5"``).
+
+        Only gates that the circuit has, where it has them; None where the device says nothing.
+        """
+        circuit = self.form.circuit
+        index = {qubit: self.physical[i] for i, qubit in enumerate(circuit.qubits)}
+        used = {
+            (str(item.operation.name), tuple(index[qubit] for qubit in item.qubits))
+            for item in circuit.data
+            if item.operation.name != "barrier"
+        }
+        errors: dict[str, dict[str, float | None]] = {}
+        for name, where in sorted(used):
+            key = ",".join(str(qubit) for qubit in where)
+            errors.setdefault(name, {})[key] = error_of(target, name, where)
+        return errors
+
+
+def error_of(target: Target, name: str, where: tuple[int, ...]) -> float | None:
+    """Return the error that a device gives for a gate on some qubits, None if it gives none."""
+    error = getattr((target[name] or {}).get(where), "error", None)
+    return None if error is None else float(error)
 
 
 def transpile(

@@ -18,13 +18,22 @@ from qt_hw.execution.dispatch import estimate
 from qt_hw.execution.journal import Journal
 from qt_hw.hardware.evaluate import batch_of, order
 from qt_hw.hardware.home import Home
+from qt_hw.hardware.outlook import Outlook, outlook_of
 from qt_hw.training.build import make_ansatz, make_backend
 from qt_hw.training.config import RunConfig
 from qt_hw.training.paid import open_stand_in
 from qt_hw.training.quote import Quote, quote_training
 from qt_hw.training.run import Run
 
-__all__ = ["Verdict", "estimate_evaluation", "estimate_training", "spent_in", "verdict"]
+__all__ = [
+    "EvaluationQuote",
+    "Verdict",
+    "estimate_evaluation",
+    "estimate_training",
+    "quote_evaluation",
+    "spent_in",
+    "verdict",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +51,25 @@ class Verdict:
     text: str
 
 
-def estimate_evaluation(
+@dataclass(frozen=True, kw_only=True)
+class EvaluationQuote:
+    """What an evaluation would cost, and what is expected of its mitigation.
+
+    Attributes:
+        cost: Of its circuits and those of its calibration.
+        outlook: By what the backend says of its errors.
+    """
+
+    cost: Cost
+    outlook: Outlook
+
+
+def estimate_evaluation(run: Run | str | Path, backend: str | Backend, **asked: Any) -> Cost:
+    """Return what ``submit`` with the same arguments would cost; see ``quote_evaluation``."""
+    return quote_evaluation(run, backend, **asked).cost
+
+
+def quote_evaluation(
     run: Run | str | Path,
     backend: str | Backend,
     *,
@@ -53,8 +80,8 @@ def estimate_evaluation(
     mitigation_options: Mapping[str, Mapping[str, Any]] | None = None,
     calibration_shots: int | None = None,
     rehearsal: Mapping[str, Any] | None = None,
-) -> Cost:
-    """Return what ``submit`` with the same arguments would cost.
+) -> EvaluationQuote:
+    """Return what ``submit`` with the same arguments would cost and bring.
 
     Raises:
         InputError: Something is wrong with the arguments.
@@ -76,8 +103,10 @@ def estimate_evaluation(
     config = wanted.config(run.config)
     with _opened(config, backend, rehearsal) as device:
         ansatz = make_ansatz(config.ansatz)
-        batch, _ = batch_of(wanted, ansatz, device.prepare, run, device.limits)
-        return estimate(device, batch)
+        batch, asked = batch_of(wanted, ansatz, device.prepare, run, device.limits)
+        cost = estimate(device, batch)
+        seen = outlook_of(asked, ansatz, device.prepare, run.arrays()["angles"])
+        return EvaluationQuote(cost=cost, outlook=seen)
 
 
 def estimate_training(

@@ -24,6 +24,7 @@ from qt_hw.execution.journal import JobRow, RequestRow
 from qt_hw.hardware.evaluation import Evaluation, angles_digest, next_number, records, save
 from qt_hw.hardware.home import Home, state_of
 from qt_hw.hardware.mitigated import calibration_plans, chosen, data_items
+from qt_hw.hardware.outlook import foretell
 from qt_hw.mitigation.pipeline import Mitigation
 from qt_hw.training.build import make_ansatz
 from qt_hw.training.paid import open_dispatcher
@@ -137,7 +138,7 @@ def submit(
             if not again:
                 jobs = dispatcher.journal.jobs(before.request)
                 return Submission(home=home, evaluation=before, news=over, jobs=jobs)
-        evaluation = _record(dispatcher, home, wanted, run, quoted)
+        evaluation = _record(dispatcher, home, wanted, run, quoted, say)
         jobs = send(dispatcher, home, evaluation, run)
     return Submission(home=home, evaluation=evaluation, news="sent", jobs=jobs)
 
@@ -260,12 +261,16 @@ def _record(
     wanted: Evaluation,
     run: Run,
     quoted: Callable[[Cost], None],
+    say: Callable[[str], None],
 ) -> Evaluation:
     """Price a new evaluation, hold it against the cap, and write it down."""
     evaluation = replace(wanted, number=next_number(home), created=now())
     batch, evaluation, _ = _batch(dispatcher, run, evaluation)
     cost = estimate(dispatcher.backend, batch)
     quoted(cost)
+    if wanted.mitigation != "none":
+        prepare = partial(dispatcher.prepare, scope=evaluation.scope)
+        foretell(evaluation, make_ansatz(run.config.ansatz), prepare, run.arrays()["angles"], say)
     if reasons := refusals(cost, dispatcher.journal.totals(), dispatcher.cap):
         raise BudgetExceeded(reasons)
     evaluation = replace(evaluation, request=dispatcher.request_id(batch, evaluation.step))

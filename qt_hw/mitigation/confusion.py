@@ -252,7 +252,8 @@ def apply_axes(p: Vectors, matrices: Sequence[Array] | Array) -> Vectors:
         if not p.is_floating_point():
             raise InputError(f"probability vectors are floating-point tensors, not {p.dtype}")
         out = p
-        for tensor in (torch.from_numpy(block).to(p) for block in blocks):
+        # Copies: blocks can be read-only, which tensors cannot be.
+        for tensor in (torch.tensor(block, dtype=p.dtype, device=p.device) for block in blocks):
             out = out.reshape(rows, len(tensor), outcomes // len(tensor)).swapaxes(1, 2) @ tensor.T
         return out.reshape(p.shape)
     array = np.asarray(p, dtype=np.float64)

@@ -94,12 +94,15 @@ def from_known(measured: ArrayLike, ideal: ArrayLike, variances: ArrayLike) -> D
         raise InputError("the exact vectors of the calibration are uniform: no decay shows in them")
     f = float((a * p).sum() / signal.sum())
     each = (a * p).sum(axis=1) / np.maximum(signal, 1e-300)
-    # A measured product with a fixed vector has at most the largest of the components' variances.
+    # As if the variance were the same in all directions.
     own = noise / (np.maximum(signal, 1e-300) * a.shape[1])
     k = len(a)
-    spread = float(np.sqrt(max(0.0, np.var(each, ddof=1) - own.mean()))) if k > 1 else 0.0
-    left = ((a - f * p) ** 2).sum() - noise.sum()
+    # By their signal: circuits with a nearly uniform vector say nothing about their own f.
     weights = signal / signal.sum()
+    several = 1.0 - float((weights**2).sum())
+    apart = float((weights * (each - f) ** 2).sum() - (weights * (1.0 - weights) * own).sum())
+    spread = float(np.sqrt(max(0.0, apart) / several)) if several > 1e-9 else 0.0
+    left = ((a - f * p) ** 2).sum() - noise.sum()
     error = np.sqrt(((weights * (each - f)) ** 2).sum() * k / (k - 1)) if k > 1 else 0.0
     return Decay(
         value=_value(f),
@@ -136,11 +139,14 @@ def from_folds(a: ArrayLike, b: ArrayLike, scale: float, variances: ArrayLike) -
     f = _value(max(ratio, 0.0) ** power)
     residuals = products - ratio * squares
     error = float(np.sqrt((residuals**2).sum() * k / max(k - 1, 1))) / float(squares.sum())
+    if k == 1:  # No other circuit to compare with: the shots alone, as above.
+        error = float(np.sqrt((1.0 + ratio**2) * noise[0] / (squares[0] * x.shape[1])))
+    # To first order a deviation grows as s f^(s-1): between a and b by (s - 1) f^(s-1).
     left = ((y - ratio * x) ** 2).sum() - (1.0 + ratio**2) * noise.sum()
     return Decay(
         value=f,
         standard_error=error * power * f / max(ratio, 1e-12),
-        residual=f * power * float(np.sqrt(max(0.0, left) / squares.sum())),
+        residual=f * power / max(ratio, 1e-12) * float(np.sqrt(max(0.0, left) / squares.sum())),
         n_circuits=k,
     )
 

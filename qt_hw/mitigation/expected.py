@@ -94,13 +94,16 @@ def outlook(
 ) -> tuple[list[str], str | None]:
     """Return a line for each simple technique, and a warning if the combination may hurt.
 
-    Both are empty where the backend says nothing of its errors.
+    Both are empty where the backend says nothing of its errors; of a technique on bound circuits
+    nothing is known.
     """
     situation = expected_situation(ansatz, prepared, angles, shots)
-    if situation is None or combination.bound is not None:
+    if situation is None:
         return [], None
-    own: Any = _method(combination, prepared)
     known = [_method(one, prepared) for one in CANDIDATES[1:]]
+    if combination.bound is not None:
+        return lines(known, situation), None
+    own: Any = _method(combination, prepared)
     names = [one.name for one in known]
     methods = known if own.name in names or own.name == "raw" else [*known, own]
     return lines(methods, situation), warning(own, situation)

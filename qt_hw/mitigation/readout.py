@@ -258,17 +258,31 @@ def correlated_flips(
     found = []
     for q in range(n):
         for r in range(q + 1, n):
-            excess, variance_ = 0.0, 0.0
+            joint, expected, variance_ = 0.0, 0.0, 0.0
             for row, bits in zip(array, _patterns(n, patterns), strict=True):
                 shots = row.sum()
                 wrong = states != bits
                 a, b = (row @ wrong[:, q]) / shots, (row @ wrong[:, r]) / shots
-                both = (row @ (wrong[:, q] & wrong[:, r])) / shots
-                excess += both - a * b
-                variance_ += a * b * (1 - a) * (1 - b) / shots
-            if variance_ > 0 and abs(excess) > sigmas * math.sqrt(variance_):
-                found.append((q, r, excess / math.sqrt(variance_)))
+                joint += row @ (wrong[:, q] & wrong[:, r])
+                expected += a * b * shots
+                variance_ += a * b * (1 - a) * (1 - b) * shots
+            z = _deviation(joint, expected, variance_)
+            if abs(z) > sigmas:
+                found.append((q, r, z))
     return sorted(found, key=lambda one: -abs(one[2]))
+
+
+def _deviation(count: float, expected: float, variance_: float) -> float:
+    """Return by how many standard errors a count is off, also where few are expected.
+
+    The signed root of the Poisson deviance: of rare counts the plain difference over its standard
+    deviation calls a single one a large deviation.
+    """
+    if variance_ <= 0:
+        return 0.0
+    logarithm = count * math.log(count / expected) if count > 0 else 0.0
+    root = math.sqrt(max(0.0, 2.0 * (logarithm - (count - expected))))
+    return math.copysign(root * math.sqrt(expected / variance_), count - expected)
 
 
 def _check_size(shape: Sequence[int], confusion: AnyConfusion) -> None:

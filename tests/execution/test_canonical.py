@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -335,9 +336,20 @@ def matrix() -> QuantumCircuit:
 
 
 def expression() -> QuantumCircuit:
+    return turned(Parameter("t").sin())
+
+
+def turned(angle: Any) -> QuantumCircuit:
     circuit = QuantumCircuit(1)
-    circuit.ry(2 * Parameter("t"), 0)
+    circuit.ry(angle, 0)
     return circuit
+
+
+def test_affine_angles_have_a_form_of_their_own() -> None:
+    t = Parameter("t")
+    angles = [t, -t, 2 * t, -t + 0.5, -t + 0.25, 0.5]
+    assert len({circuit_bytes(turned(angle)) for angle in angles}) == len(angles)
+    assert circuit_bytes(turned(-t)) == circuit_bytes(turned(-1.0 * Parameter("other")))
 
 
 def annotated() -> QuantumCircuit:
@@ -351,7 +363,7 @@ def annotated() -> QuantumCircuit:
     [
         (conditional(), "control flow"),
         (matrix(), "neither a number nor affine in the parameters"),
-        (expression(), r"2\*t is neither"),
+        (expression(), r"sin\(t\) is neither"),
         (annotated(), "annotated.*decompose it"),
         (QuantumCircuit(1, metadata={"a": {1, 2}}), "not JSON"),
     ],

@@ -125,7 +125,7 @@ def test_fractions_of_flips_and_their_standard_errors():
     zero, one = np.zeros((1, 8), dtype=np.int64), np.zeros((1, 8), dtype=np.int64)
     zero[0, [0b000, 0b001, 0b101]] = 880, 100, 20
     one[0, [0b111, 0b011, 0b110]] = 690, 300, 10
-    found = estimate(zero, one, date="2025-06-01")
+    found = estimate([zero, one], date="2025-06-01")
     np.testing.assert_allclose(found.flips, [[0.12, 0.01], [0.0, 0.0], [0.02, 0.3]], atol=1e-15)
     np.testing.assert_allclose(found.matrices[2], [[0.98, 0.3], [0.02, 0.7]], atol=1e-15)
     expected = np.sqrt(found.flips * (1 - found.flips) / 1000)
@@ -137,8 +137,7 @@ def test_standard_errors_are_the_spread_of_the_estimates():
     known, shots, rng = confusion(3, seed=4), 500, np.random.default_rng(6)
     zero, one = (apply_axes(np.eye(8)[i], known.matrices) for i in (0, 7))
     found = [
-        estimate(rng.multinomial(shots, zero)[None], rng.multinomial(shots, one)[None])
-        for _ in range(800)
+        estimate([rng.multinomial(shots, law)[None] for law in (zero, one)]) for _ in range(800)
     ]
     spread = np.std([f.flips for f in found], axis=0)
     mean = np.mean([f.standard_errors for f in found], axis=0)
@@ -150,7 +149,7 @@ def test_standard_errors_are_the_spread_of_the_estimates():
 
 def test_rows_of_a_vendors_own_mitigation_are_taken():
     zero, one = np.array([[99.5, 0.5 - 1e-9]]), np.array([[1.25, 98.75]])
-    found = estimate(zero, one)
+    found = estimate([zero, one])
     np.testing.assert_allclose(found.flips, [[0.005, 0.0125]], atol=1e-9)
     assert found.shots == 100
 
@@ -171,7 +170,7 @@ def calibrated(backend, ansatz, shots, seed=(3, 1)):
     prepared = backend.prepare(ansatz)
     items = construct(prepared, shots, parts=(10, 11))
     counts = backend.submit(Batch(items=items, seed=seed), "token").result().arrays
-    return prepared, estimate(*counts, date=prepared.calibration_date)
+    return prepared, estimate(counts, date=prepared.calibration_date)
 
 
 def law(backend, prepared, angles):
@@ -281,22 +280,25 @@ def test_wrong_matrices_are_refused(matrices, message):
 
 def test_wrong_calibrations_are_refused():
     good = np.array([[90, 10]])
-    with pytest.raises(InputError, match=r"counts_zero has the shape \(2,\)"):
-        estimate(good[0], good)
-    with pytest.raises(InputError, match=r"counts_one has the shape \(1, 3\)"):
-        estimate(good, np.array([[1, 2, 3]]))
-    with pytest.raises(InputError, match="same qubits and shots, not 2 and 2 outcomes, 100 and"):
-        estimate(good, 2 * good)
+    with pytest.raises(InputError, match=r"circuit 0 have the shape \(2,\)"):
+        estimate([good[0], good])
+    with pytest.raises(InputError, match=r"circuit 1 have the shape \(1, 3\)"):
+        estimate([good, np.array([[1, 2, 3]])])
+    with pytest.raises(InputError, match=r"same qubits and shots, not \[2\] outcomes and \[100"):
+        estimate([good, 2 * good])
+    with pytest.raises(InputError, match=r"same qubits and shots, not \[2, 4\] outcomes"):
+        estimate([good, np.array([[25, 25, 25, 25]])])
+    with pytest.raises(InputError, match="2 calibration circuits, but counts of 3"):
+        estimate([good, good, good])
     for bad in ([[0, 0]], [[101, -1]], [[0.9, 0.6]], [[np.nan, 1]]):
         with pytest.raises(InputError, match="whole number of shots"):
-            estimate(np.array(bad), good)
+            estimate([np.array(bad), good])
     prepared = open_backend("statevector").prepare(RyCnot(2, 1))
     with pytest.raises(InputError, match="at least 1"):
         construct(prepared, 0, parts=(1, 2))
-    with pytest.raises(InputError, match="needs a number of shots"):
-        construct(prepared, None, parts=(1, 2))
-    with pytest.raises(InputError, match="two parts"):
-        construct(prepared, 10, parts=(3, 3))
+    for parts in [(3, 3), (3,), (1, 2, 3)]:
+        with pytest.raises(InputError, match="2 calibration items need as many different parts"):
+            construct(prepared, 10, parts=parts)
     for stored in ({"matrices": []}, []):
         with pytest.raises(InputError, match="fields matrices, shots and date"):
             Confusion.from_dict(stored)

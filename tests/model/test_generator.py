@@ -112,7 +112,7 @@ def test_single_precision_angles_get_single_precision_gradients():
         ({"gradient": "subset(0)"}, "at least 1"),
         ({"gradient": "spsa(step=9)"}, "0 < step"),
         ({"gradient": "spsa(step=x)"}, "must be a number"),
-        ({"mitigation": "readout"}, "no error mitigation"),
+        ({"mitigation": "readout"}, "exact probabilities have no errors to mitigate"),
     ],
 )
 def test_wrong_options_are_refused(options, words):

@@ -122,7 +122,7 @@ def test_overrides_are_toml_values_or_bare_words(
         ("gradient.method=subset(0)", ["gradient.method", "subset(k) needs k"]),
         ("gradient.method=spas", ["did you mean 'spsa'"]),
         ("gradient.method=spsa(step=9)", ["gradient.method", "0 < step"]),
-        ("mitigation.method=readout", ["mitigation.method", "known: none"]),
+        ("mitigation.method=redout", ["unknown mitigation 'redout'", "did you mean 'readout'"]),
         ("seeds.data=-1", ["seeds.data", "-1"]),
         ("optimizer.early_stopping.patienc=3", ["mean 'optimizer.early_stopping.patience'"]),
         ("steps", ["write table.key=value"]),

@@ -26,6 +26,7 @@ from qt_hw.mitigation.bound.gates import (
     to_cirq,
 )
 from qt_hw.mitigation.bound.training import exact_vector, training_circuits
+from qt_hw.mitigation.extrapolation import shares
 from qt_hw.mitigation.techniques import Cdr, Ddd, Lre, Pec, Technique
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def variants(
     Returns:
         Circuits whose shares add up to 1. PEC: the different ones among the samples, with weights
         norm · sign / samples and shares 1 / samples each. LRE: mitiq's coefficients as weights,
-        equal shares. DDD: one circuit. CDR: the circuit itself, then training circuits of weight
-        0 with their exact vectors.
+        shares in proportion to their size. DDD: one circuit. CDR: the circuit itself, then
+        training circuits of weight 0 with their exact vectors.
 
     Raises:
         MissingExtra: mitiq is not installed.
@@ -154,15 +155,18 @@ def _lre(technique: Lre, circuit: QuantumCircuit) -> tuple[BoundVariant, ...]:
     folded = lre.construct_circuits(
         whole, *options, folding_method=_fold, num_chunks=technique.chunks
     )
-    weights = multivariate_richardson_coefficients(whole, *options, technique.chunks)
+    found = multivariate_richardson_coefficients(whole, *options, technique.chunks)
+    weights = [float(weight) for weight in found]
     return tuple(
         BoundVariant(
             circuit=from_cirq(one, circuit),
             role=f"fold(lre {i})",
-            weight=float(weight),
-            share=1.0 / len(folded),
+            weight=weight,
+            share=share,
         )
-        for i, (one, weight) in enumerate(zip(folded, weights, strict=True), start=1)
+        for i, (one, weight, share) in enumerate(
+            zip(folded, weights, shares(weights, proportional=True), strict=True), start=1
+        )
     )
 
 
