@@ -50,7 +50,7 @@ class Prediction:
     expected_other: float
 
 
-def show_accuracy(cell: str, results: Sequence[Result], seconds: float) -> None:
+def show_accuracy(cell: str, results: Sequence[Result]) -> None:
     """Print total variation and L2 of all techniques in one cell."""
     shots = sorted({one.shots for one in results})
     n = len(results[0].total_variation)
@@ -60,8 +60,9 @@ def show_accuracy(cell: str, results: Sequence[Result], seconds: float) -> None:
     for method in dict.fromkeys(one.method for one in results):
         own = {one.shots: one for one in results if one.method == method}
         cells = [_cell(own[s]) for s in shots]
-        print(f"| {method} | {' | '.join(cells)} | {own[shots[0]].calibration_shots:,} |")
-    print(f"\n{seconds:.0f} s", flush=True)
+        print(
+            f"| {method} | {' | '.join(cells)} | {own[shots[0]].calibration_shots:,} |", flush=True
+        )
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

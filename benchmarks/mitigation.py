@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -66,14 +65,17 @@ NAMES = {name: Combination(METHODS[name]).name for name in PREDICTED}
 
 def main() -> None:
     arguments = _arguments()
+    if arguments.show:
+        _show(arguments.show)
+        return
     results, predictions = list[Result](), list[Prediction]()
     warnings.simplefilter("ignore", MitigationWarning)  # it is what the last table is about
     for cell in cells(tuple(arguments.kind), tuple(arguments.qubits), tuple(arguments.noise)):
-        start, bench = time.perf_counter(), Bench(cell, arguments.points)
+        bench = Bench(cell, arguments.points)
         found = list(bench.measure(arguments.shots, arguments.repetitions))
         predictions += bench.predict(arguments.shots)
         results += found
-        show_accuracy(cell.name, found, time.perf_counter() - start)
+        show_accuracy(cell.name, found)
         _write(arguments.out, results, predictions)
     show_verdicts(results, predictions)
 
@@ -166,6 +168,18 @@ class Bench:
                 )
 
 
+def _show(paths: Sequence[Path]) -> None:
+    """Print the tables of results that were written before."""
+    results, predictions = list[Result](), list[Prediction]()
+    for path in paths:
+        content = json.loads(path.read_text())
+        results += [Result(**one) for one in content["results"]]
+        predictions += [Prediction(**one) for one in content["predictions"]]
+    for cell in dict.fromkeys(one.cell for one in results):
+        show_accuracy(cell, [one for one in results if one.cell == cell])
+    show_verdicts(results, predictions)
+
+
 def _write(path: Path, results: Sequence[Result], predictions: Sequence[Prediction]) -> None:
     path.parent.mkdir(exist_ok=True)
     content = {
@@ -184,6 +198,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, default=25)
     parser.add_argument("--points", type=int, default=5, help="Different angles among them.")
     parser.add_argument("--out", type=Path, default=RESULTS / "mitigation.json")
+    parser.add_argument("--show", nargs="+", type=Path, help="Print results written before.")
     return parser.parse_args()
 
 
