@@ -7,7 +7,7 @@ PEERS := $(VENV)/peers
 PEERS_READY := $(PEERS)/.ready
 PIP := -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help setup run test lint bench kill clean
+.PHONY: help setup run test lint bench mitigation kill clean
 
 help:
 	@echo "make setup   create .venv with everything installed"
@@ -15,6 +15,7 @@ help:
 	@echo "make test    tests and doctests with the coverage gate"
 	@echo "make lint    ruff, formatting, types"
 	@echo "make bench   every benchmark, against the peers"
+	@echo "make mitigation   the tables of error mitigation and of training under noise (about two hours)"
 	@echo "make kill    200 random SIGKILLs while paid jobs are rehearsed (Linux; 15 minutes)"
 	@echo "make clean   remove environments, caches and build products (runs/ and data/ stay)"
 
@@ -45,8 +46,12 @@ $(PEERS_READY): benchmarks/requirements-peers.txt | $(READY)
 	$(PEERS)/bin/python $(PIP) --no-deps torchquantum==0.1.8
 	@touch $@
 
+mitigation: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mitigation
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mitigation_training
+
 bench: $(READY) $(PEERS_READY)
-	for name in exact shots aer braket journal hardware startup large; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in exact shots aer braket journal hardware mitigation_cost startup large; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 kill: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kill
