@@ -89,8 +89,10 @@ def estimate(
         )
         return
     if mitigation != "none" or of_mitigation or calibration_shots is not None:
+        method = "zne" if mitigation == "none" else mitigation
         raise InputError(
-            "--mitigation belongs to the folder of a run; a training has --set mitigation.method=…"
+            "--mitigation and its options belong to the folder of a run: for a training write "
+            f"--set mitigation.method={method}"
         )
     if which is not None:
         raise InputError("--from belongs to the folder of a run")

@@ -124,8 +124,14 @@ _EVALUATION_LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = 
     ("cost as known from", lambda v: v["cost_source"] or "-"),
 )
 
+
+def _mitigation(values: Mapping[str, Any]) -> str:
+    asked = values["mitigation"]
+    return f"auto: {values['techniques'] or 'none'}" if asked == "auto" else asked or "-"
+
+
 _CORRECTION_LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
-    ("mitigation", lambda v: v["mitigation"] or "-"),
+    ("mitigation", _mitigation),
     ("test accuracy, uncorrected", lambda v: _share(v["raw_test_accuracy"])),
     ("total variation distance, uncorrected", lambda v: _number(v["raw_total_variation"])),
 )

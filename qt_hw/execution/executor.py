@@ -88,9 +88,7 @@ class JournalledExecutor(Executor):
         return prepared
 
     def run(self, batch: Batch, step: int, label: str = "") -> Counts:
-        request = self.dispatcher.plan(
-            batch, step, label or f"step {step}", self._calibration
-        )
+        request = self.dispatcher.plan(batch, step, label or f"step {step}", self._calibration)
         counts = self.dispatcher.counts(request)
         if counts is not None:
             return counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from importlib.metadata import version
 from typing import Any
 
@@ -9,10 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter, ParameterExpression
 from torch import Tensor
 
 from qt_hw.circuits.ansatz import Ansatz
 from qt_hw.circuits.form import Form
+from qt_hw.circuits.native import plain
 from qt_hw.errors import InputError, UnknownName
 from qt_hw.execution.backend import Batch, Counts, Item, Limits, Prepared
 from qt_hw.execution.local import LocalBackend
@@ -107,6 +110,7 @@ class StatevectorBackend(LocalBackend):
         return Counts(arrays=arrays, shots=tuple(item.shots for item in batch.items))
 
     def _item(self, item: Item, seed: tuple[int, ...]) -> NDArray[Any]:
+        item = _plain(item)
         program = compile_any(item.circuit)
         if item.origin is not None and item.origin.makes(item.bindings) and can_sweep(program):
             p = self._swept(program, item)
@@ -146,6 +150,19 @@ class StatevectorBackend(LocalBackend):
             p = probabilities(program, angles.to(torch.float64), self.dtype)
             out[at : at + size] = p.cpu().numpy()
         return out
+
+
+def _plain(item: Item) -> Item:
+    """Return an item whose circuit has a plain parameter at each open angle.
+
+    Folded circuits have negative ones, and the same ones more than once.
+    """
+    angles = [v for i in item.circuit.data for v in i.operation.params]
+    if all(isinstance(v, Parameter) or not isinstance(v, ParameterExpression) for v in angles):
+        return item
+    circuit, matrix, offsets = plain(item.circuit)
+    bindings = (matrix @ item.bindings.T).T + offsets
+    return dataclasses.replace(item, circuit=circuit, bindings=bindings, origin=None)
 
 
 def choose_form(ansatz: Ansatz, wanted: str) -> Form:

@@ -28,6 +28,7 @@ COLUMNS = (
     "backend",
     "shots",
     "mitigation",
+    "techniques",
     "test_accuracy",
     "train_accuracy",
     "test_loss",

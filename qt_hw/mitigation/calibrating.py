@@ -112,8 +112,11 @@ class CalibrationPlan:
 
         Relative to ``‖p − u‖²``; what the shots add to the squares is taken out.
         """
+        out = dict[str, float]()
+        if not self._levels:
+            return out
         _, rest = self._confusion(counts)
-        raw, out = self._vectors(rest), dict[str, float]()
+        raw = self._vectors(rest)
         for one in self.combinations:
             variants = make_variants(one.techniques, self.prepared.circuit, equal=True)
             levels = {(v.scale, one.twirling is not None): v.weight for v in variants}

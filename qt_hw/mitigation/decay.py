@@ -93,9 +93,9 @@ def from_known(measured: ArrayLike, ideal: ArrayLike, variances: ArrayLike) -> D
     if signal.sum() < 1e-12:
         raise InputError("the exact vectors of the calibration are uniform: no decay shows in them")
     f = float((a * p).sum() / signal.sum())
-    each = (a * p).sum(axis=1) / np.maximum(signal, 1e-300)
-    # As if the variance were the same in all directions.
-    own = noise / (np.maximum(signal, 1e-300) * a.shape[1])
+    floor = np.maximum(signal, 1e-150)  # its square is still a number
+    each = (a * p).sum(axis=1) / floor
+    own = _along(p, a, noise) / floor**2
     k = len(a)
     # By their signal: circuits with a nearly uniform vector say nothing about their own f.
     weights = signal / signal.sum()
@@ -140,7 +140,8 @@ def from_folds(a: ArrayLike, b: ArrayLike, scale: float, variances: ArrayLike) -
     residuals = products - ratio * squares
     error = float(np.sqrt((residuals**2).sum() * k / max(k - 1, 1))) / float(squares.sum())
     if k == 1:  # No other circuit to compare with: the shots alone, as above.
-        error = float(np.sqrt((1.0 + ratio**2) * noise[0] / (squares[0] * x.shape[1])))
+        error = float(np.sqrt(_along(x, y, noise) + ratio**2 * _along(x, x, noise))[0])
+        error /= float(squares[0])
     # To first order a deviation grows as s f^(s-1): between a and b by (s - 1) f^(s-1).
     left = ((y - ratio * x) ** 2).sum() - (1.0 + ratio**2) * noise.sum()
     return Decay(
@@ -172,6 +173,18 @@ def undo(p: Vectors, decay: float) -> Vectors:
 def _centred(vectors: ArrayLike) -> Array:
     array = np.atleast_2d(np.asarray(vectors, dtype=np.float64))
     return array - 1.0 / array.shape[-1]
+
+
+def _along(directions: Array, centred: Array, noise: Array) -> Array:
+    """Return the variance of ``directions · v``, of vectors v by shots, ``(K,)``.
+
+    That of multinomial shots, in the ratio that it has to their summed variance.
+    """
+    laws = np.clip(centred + 1.0 / centred.shape[1], 0.0, None)
+    laws /= laws.sum(axis=1, keepdims=True)
+    means = (laws * directions).sum(axis=1, keepdims=True)
+    along = (laws * (directions - means) ** 2).sum(axis=1)
+    return np.asarray(noise * along / np.maximum(1.0 - (laws**2).sum(axis=1), 1e-12))
 
 
 def _value(f: float) -> float:

@@ -130,7 +130,8 @@ class Mitigator:
                     f"the calibration has no decay for {combination.name!r}: calibrate anew"
                 )
         self.calibration = calibration
-        self._variants.clear()
+        if self.mitigation.auto:  # another choice, other circuits
+            self._variants.clear()
 
     def calibrate(
         self, run: Callable[[Batch], Counts], seed: int, angles: Sequence[Array], date: str

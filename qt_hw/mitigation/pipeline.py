@@ -139,7 +139,7 @@ def _parts(value: Any) -> list[str | Technique]:
         return [part.strip() for part in value.replace(",", "+").split("+")]
     if isinstance(value, Technique):
         return [value]
-    if isinstance(value, Iterable):
+    if isinstance(value, Iterable) and not isinstance(value, Mapping):
         parts = list(value)
         if all(isinstance(part, str | Technique) for part in parts):
             return parts

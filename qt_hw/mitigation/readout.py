@@ -109,7 +109,9 @@ def construct(
 
 
 def _patterns(n_qubits: int, given: Bits | None) -> Bits:
-    return np.array([[False] * n_qubits, [True] * n_qubits]) if given is None else given
+    if given is None:
+        return np.array([[False] * n_qubits, [True] * n_qubits])
+    return np.asarray(given, dtype=bool)
 
 
 def _state(circuit: QuantumCircuit, bits: Bits) -> QuantumCircuit:

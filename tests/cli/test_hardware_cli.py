@@ -17,6 +17,7 @@ from tests.hardware.paper import SECRET, Vendor
 
 ROOT = Path(__file__).resolve().parents[2]
 SUBMIT = ("--backend", "paper:a4", "--shots", "100", "--max-usd", "10")
+ZNE = ("--mitigation=zne", "--mitigation-option")
 TRAIN = (
     "digits-quick",
     "--set=task.options={train_size=100, test_size=50}",
@@ -147,12 +148,20 @@ def test_a_rehearsal_is_marked_everywhere(pair: Path, vendor: Vendor, call: Call
         (("submit", "RUN", *SUBMIT, "--backend=aer"), 2, ["costs nothing"]),
         (("submit", "RUN", *SUBMIT, "--option=x"), 2, ["write KEY=VALUE"]),
         (("submit", "RUN", *SUBMIT, "--option=colour=red"), 2, ["colour"]),
-        (("submit", "RUN", *SUBMIT, "--mitigation=zne"), 2, ["use --mitigation none or readout"]),
+        (("submit", "RUN", *SUBMIT, "--mitigation=zen"), 2, ["did you mean 'zne'"]),
+        (("submit", "RUN", *SUBMIT, "--mitigation=zne+cdr"), 2, ["zne and cdr both undo"]),
+        (("submit", "RUN", *SUBMIT, "--mitigation=auto"), 2, ["properties say nothing of them"]),
+        (("submit", "RUN", *SUBMIT, *ZNE, "zne.scales=0.5,3"), 2, ["1 or more"]),
+        (("submit", "RUN", *SUBMIT, *ZNE, "zne.scale=3"), 2, ["did you mean 'scales'"]),
+        (("submit", "RUN", *SUBMIT, *ZNE, "zne=3"), 2, ["write NAME.KEY=VALUE"]),
+        (("submit", "RUN", *SUBMIT, *ZNE, "cdr.circuits=3"), 2, ["cdr, which is not used"]),
+        (("submit", "RUN", *SUBMIT, "--calibration-shots=9"), 2, ["belongs to --mitigation"]),
         (("submit", "RUN", *SUBMIT, "--fault=500"), 2, ["belong to --rehearse"]),
         (("submit", "RUN", *SUBMIT, "--rehearse", "--queue-seconds=-1"), 2, ["at least 0"]),
         (("submit", "missing", *SUBMIT), 6, ["is not a run folder"]),
         (("estimate", "RUN"), 2, ["give --backend and --shots"]),
         (("estimate", "digits", "--from=sampled"), 2, ["--from belongs to"]),
+        (("estimate", "digits", "--mitigation=zne"), 2, ["--set mitigation.method=zne"]),
         (("estimate", "digts"), 2, ["did you mean 'digits'"]),
         (("status", "missing"), 6, ["is not a run folder"]),
         (("collect", "missing"), 6, ["is not a run folder"]),
@@ -224,6 +233,47 @@ def test_forte_1_costs_what_the_price_sheet_says(
     assert f"price: {price} (prices of" in out
 
 
+def test_mitigation_is_foreseen_priced_and_shown(pair: Path, vendor: Vendor, call: Call) -> None:
+    fixed = ("--backend=paper:a4", "--shots=1000", "--max-usd=100", "--mitigation=readout,zne")
+    more = ("--mitigation-option=zne.scales=1,3,5", "--mitigation-option=zne.fit=richardson")
+    arguments = (str(pair), *fixed, *more, "--calibration-shots=500")
+    code, out, _ = call("estimate", *arguments)
+    assert code == 0
+    assert "20.30 USD" in out  # 1000 + 2 × 500 shots
+    assert "no forecast of mitigation: the backend's properties say nothing of its errors" in out
+    readout = {"readout_p01": [0.04] * 4, "readout_p10": [0.05] * 4}
+    vendor.set(properties={**readout, "gate_errors": {"cx": {"*": 0.01}}})
+    code, out, _ = call("estimate", *arguments)
+    assert code == 0
+    lines = {line.partition(":")[0]: line for line in out.splitlines()}
+    for name in ("readout", "readout+rescale", "readout+zne"):
+        assert "expected at 1,000 shots" in lines[name]
+        assert "pays" in lines[name]
+    assert "readout+zne is expected to hurt at 1,000 shots" in lines["warning"]
+
+
+@pytest.mark.filterwarnings("default::qt_hw.errors.MitigationWarning")
+def test_a_warning_is_one_line_and_the_choice_of_auto_is_said(
+    pair: Path, vendor: Vendor, call: Call
+) -> None:
+    readout = {"readout_p01": [0.04] * 4, "readout_p10": [0.05] * 4}
+    vendor.set(properties={**readout, "gate_errors": {"cx": {"*": 0.01}}})
+    code, out, error = call("submit", str(pair), *SUBMIT, "--mitigation=zne")
+    assert (code, "price: 1.30 USD" in out) == (0, True)
+    (line,) = error.splitlines()
+    assert line.startswith("warning: zne is expected to hurt at 100 shots: ")
+    code, out, error = call("submit", str(pair), *SUBMIT, "--max-usd=1000", "--shots=4000",
+                            "--mitigation=auto")  # fmt: skip
+    assert code == 0
+    assert error.splitlines() == ["mitigation auto takes readout+rescale"]
+    code, out, error = call("collect", str(pair))
+    assert code == 0
+    assert "evaluation 2: total variation to the ideal vector: raw" in error
+    assert "test accuracy, uncorrected" in out
+    line = next(line for line in out.splitlines() if line.startswith("mitigation"))
+    assert words(line) == ["mitigation", "-", "-", "zne", "auto:", "readout+rescale"]
+
+
 # ---- training
 
 
@@ -257,6 +307,19 @@ def test_a_training_is_priced_first_and_gone_on_with(
     assert words(printed.splitlines()[0]) == ["noiseless", "sampled"]
     assert len(vendor.jobs()) == 4
     assert "step 0, attempt 2" in call("status", out)[1]
+
+
+def test_the_calibration_of_a_training_has_a_column(vendor: Vendor, call: Call) -> None:
+    code, out, _ = call(
+        "estimate", *TRAIN, "--set=mitigation.method=readout",
+        "--set=mitigation.calibration_shots=100",
+    )  # fmt: skip
+    assert code == 0
+    assert words(out.splitlines()[1]) == [
+        *("one", "step", "last", "evaluation", "calibration", "training")
+    ]
+    line = next(line for line in out.splitlines() if line.startswith("price"))
+    assert words(line)[1::2] == ["8.80", "0.80", "2.30", "20.70"]
 
 
 def test_a_cap_that_ends_a_training_says_how_to_go_on(

@@ -37,8 +37,10 @@ def test_what_cannot_run_is_refused_with_the_reason(pair: Path, vendor: Vendor) 
         estimate_training(large)
     with pytest.raises(PreflightError, match=r"set backend\.shots"):
         estimate_training(small_config("backend.name=paper:a4", shots=None))
-    with pytest.raises(InputError, match="not in this version"):
-        estimate_evaluation(pair / "noiseless", "paper:a4", shots=100, mitigation="zne")
+    with pytest.raises(InputError, match="zne and rescale both undo the errors of the gates"):
+        estimate_evaluation(pair / "noiseless", "paper:a4", shots=100, mitigation="zne+rescale")
+    with pytest.raises(PreflightError, match="ask for 20 shots or more, not 19"):
+        estimate_evaluation(pair / "noiseless", "paper:a4", shots=19, mitigation="zne")
     (pair / "noiseless" / "manifest.json").unlink()
     with pytest.raises(StorageError, match="not finished"):
         estimate_evaluation(pair / "noiseless", "paper:a4", shots=100)
@@ -54,6 +56,23 @@ def test_a_split_step_is_priced_job_by_job(vendor: Vendor) -> None:
     assert (quote.last.jobs, quote.last.usd_high) == (1, pytest.approx(0.4))
     assert (quote.total.jobs, quote.total.usd_high) == (9, pytest.approx(6.2))
     assert [quote.affordable_steps(most, "usd") for most in (2.8, 2.9, 5.8, 100.0)] == [0, 1, 2, 2]
+
+
+def test_the_calibration_of_a_training_is_priced_with_it(vendor: Vendor) -> None:
+    config = small_config(
+        "backend.name=paper:a4",
+        "optimizer.steps=2",
+        "mitigation.method=readout",
+        "mitigation.calibration_shots=40",
+        shots=10,
+    )
+    quote = estimate_training(config)
+    assert quote.calibration is not None
+    # Two circuits of 40 shots, once; the steps are as without mitigation.
+    assert (quote.calibration.circuits, quote.calibration.shots) == (2, 80)
+    assert quote.calibration.usd_high == pytest.approx(1.1)
+    assert (quote.step.circuits, quote.step.usd_high) == (17, pytest.approx(2.0))
+    assert quote.total.usd_high == pytest.approx(1.1 + 2 * 2.0 + 0.4)
 
 
 def test_local_backends_cost_nothing() -> None:

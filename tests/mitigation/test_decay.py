@@ -128,14 +128,17 @@ def _known(p, f, rng):
     return seen, p, noise
 
 
-def test_the_error_of_a_single_circuit_is_that_of_its_shots():
-    p, rng, f = vectors(1), np.random.default_rng(12), 0.7
+@pytest.mark.parametrize("concentration", [0.2, 1.0])
+def test_the_error_of_a_single_circuit_is_that_of_its_shots(concentration):
+    p = np.random.default_rng(2).dirichlet(np.full(OUTCOMES, concentration), 1)
+    rng, f = np.random.default_rng(12), 0.7
     found = [from_known(*_known(p, f, rng)) for _ in range(DRAWS)]
+    # A spread of 200 draws is known to 5 %.
     spread = np.std([one.value for one in found], ddof=1)
-    assert np.mean([one.standard_error for one in found]) == pytest.approx(spread, rel=0.4)
+    assert np.mean([one.standard_error for one in found]) == pytest.approx(spread, rel=0.2)
     folds = [_folds(p, f, rng)[0] for _ in range(DRAWS)]
     spread = np.std([one.value for one in folds], ddof=1)
-    assert np.mean([one.standard_error for one in folds]) == pytest.approx(spread, rel=0.5)
+    assert np.mean([one.standard_error for one in folds]) == pytest.approx(spread, rel=0.3)
 
 
 def _folds(p, f, rng, shots=SHOTS):
@@ -159,7 +162,7 @@ def test_the_ratio_of_folded_circuits_has_no_bias_with_the_variance_only():
 
 
 def test_the_residual_shows_under_shot_noise():
-    p, f, rho, rng = vectors(20), 0.7, 0.2, np.random.default_rng(14)
+    p, f, rho, rng = vectors(20), 0.7, 0.1, np.random.default_rng(14)
     e = deviations(p, rho)
     a, b = decayed(p, f) + e, decayed(p, f**3) + 3 * f**2 * e
     assert min(a.min(), b.min()) > 0
@@ -170,8 +173,9 @@ def test_the_residual_shows_under_shot_noise():
         folded, _ = sampled(b, rng, shots)
         known.append(from_known(seen, p, noise).residual)
         folds.append(from_folds(seen, folded, 3.0, noise).residual)
-    assert np.mean(known) == pytest.approx(rho, rel=0.05)
-    assert np.mean(folds) == pytest.approx(rho, rel=0.25)
+    # The mean of 40 is known to 1 %; that from folds is right to first order in the deviation.
+    assert np.mean(known) == pytest.approx(rho, rel=0.04)
+    assert np.mean(folds) == pytest.approx(rho, rel=0.08)
 
 
 # ---- undone, stored, refused

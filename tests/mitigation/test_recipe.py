@@ -75,7 +75,7 @@ def test_folds_find_the_decay_of_each_vector(twirls):
 
 
 def test_folds_take_the_variance_of_the_mean_out():
-    rng, shots, twirls, f = np.random.default_rng(5), 200, 8, 0.8
+    rng, shots, twirls, f = np.random.default_rng(5), 40, 8, 0.8
     p, known, levels = vectors(20), confusion(), (1.0,) * 8 + (3.0,) * 8
     recipe = Recipe(rule="folds", weights=(1.0,) * 16, scales=levels, readout=True)
 

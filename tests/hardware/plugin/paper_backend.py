@@ -113,7 +113,8 @@ class Paper(Backend):
         self.desk = Desk()
 
     def prepare(self, ansatz: Any) -> Prepared:
-        return Prepared.of(ansatz.form("lowered"), {"grain": "fine"}, "2025-01-01T00:00:00")
+        properties = {"grain": "fine", **(self.desk.control("properties") or {})}
+        return Prepared.of(ansatz.form("lowered"), properties, "2025-01-01T00:00:00")
 
     def estimate(self, batch: Batch) -> Cost:
         usd = TASK_USD + SHOT_USD * batch.n_shots
