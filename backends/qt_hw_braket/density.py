@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from qt_hw_braket.fast import alone, matrix_gate
 
-__all__ = ["law", "noisy_rotation", "noisy_two_qubit_gate", "repeated"]
+__all__ = ["infidelity", "law", "noisy_rotation", "noisy_two_qubit_gate", "repeated"]
 
 Array = NDArray[np.float64]
 Matrix = NDArray[Any]
@@ -37,6 +37,16 @@ def repeated(p: float, count: int) -> float:
     0.186667
     """
     return 0.75 * (1 - (1 - 4 * p / 3) ** count)
+
+
+def infidelity(p: float, n_qubits: int) -> float:
+    """Return one less the average fidelity of depolarizing noise: any Pauli with probability p.
+
+    >>> round(infidelity(0.01, 2), 6)
+    0.008
+    """
+    size = 1 << n_qubits
+    return p * size / (size + 1)
 
 
 @cache

@@ -149,16 +149,15 @@ def read_device(reply: Mapping[str, Any]) -> Device:
 def uniform_errors(single: float, pair: float, readout: Sequence[float]) -> dict[str, Any]:
     """Return errors that are the same for all qubits as the properties of a circuit, JSON-ready.
 
-    Gates are named as in the prepared circuit: rz is done in software, ry takes up to two native
-    pulses, cx one native gate of two qubits.
+    An error is one less the average fidelity of a gate.
 
     Args:
-        single: Of a native pulse.
-        pair: Of a native gate of two qubits.
+        single: Of a ry; rz is done in software.
+        pair: Of a cx.
         readout: Of each measured qubit: both outcomes are misread alike.
     """
     return {
-        "gate_errors": {"rz": {"*": 0.0}, "ry": {"*": 2.0 * single}, "cx": {"*": pair}},
+        "gate_errors": {"rz": {"*": 0.0}, "ry": {"*": single}, "cx": {"*": pair}},
         "readout_p01": list(readout),
         "readout_p10": list(readout),
     }
@@ -176,7 +175,8 @@ def stated_errors(calibration: Mapping[str, Any], n_qubits: int) -> dict[str, An
     if len(means) < len(found) or not all(0.5 < mean <= 1.0 for mean in means):
         return {}
     single, pair, readout = (1.0 - mean for mean in means)
-    return uniform_errors(single, pair, [readout] * n_qubits)
+    # Up to two native pulses make a rotation, one native gate of two qubits a cx.
+    return uniform_errors(2.0 * single, pair, [readout] * n_qubits)
 
 
 def _check_gates(arn: str, caps: Any) -> None:

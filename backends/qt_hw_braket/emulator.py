@@ -10,14 +10,14 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qt_hw_braket.density import law, noisy_rotation, noisy_two_qubit_gate, repeated
+from qt_hw_braket.density import infidelity, law, noisy_rotation, noisy_two_qubit_gate, repeated
 from qt_hw_braket.description import Description, Rates, read_description
-from qt_hw_braket.devices import uniform_errors
 from qt_hw_braket.emit import Program
 from qt_hw_braket.fast import evolve
 from qt_hw_braket.local import SimulatorBackend
@@ -61,11 +61,18 @@ class EmulatorBackend(SimulatorBackend):
         return np.array([evolve(program.n_qubits, row) for row in rows])
 
     def errors(self, n_qubits: int) -> dict[str, Any]:
-        rates = self._device.rates(n_qubits, [(0, 1)] if n_qubits > 1 else [])
+        rates = self._device.rates(n_qubits, permutations(range(n_qubits), 2))
         readout = [rates.readout.get(qubit, 0.0) for qubit in range(n_qubits)]
-        return uniform_errors(
-            max(rates.pulse.values(), default=0.0), max(rates.pair.values(), default=0.0), readout
-        )
+        return {
+            "gate_errors": {
+                "rz": {"*": 0.0},
+                # Two pulses make any rotation of one qubit.
+                "ry": {str(q): 2.0 * infidelity(p, 1) for q, p in rates.pulse.items()},
+                "cx": {f"{a},{b}": infidelity(p, 2) for (a, b), p in rates.pair.items()},
+            },
+            "readout_p01": readout,
+            "readout_p10": readout,
+        }
 
     def properties(self) -> dict[str, Any]:
         return {

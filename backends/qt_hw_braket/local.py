@@ -17,7 +17,7 @@ from qt_hw.errors import PermanentError, PreflightError
 from qt_hw.execution.backend import Batch, Counts, Item, Limits, Prepared
 from qt_hw.execution.local import LocalBackend
 from qt_hw.simulation.sampling import sample_counts
-from qt_hw_braket.density import law, noisy_rotation, noisy_two_qubit_gate, repeated
+from qt_hw_braket.density import infidelity, law, noisy_rotation, noisy_two_qubit_gate, repeated
 from qt_hw_braket.devices import uniform_errors
 from qt_hw_braket.emit import Program, compile_circuit
 from qt_hw_braket.fast import fuse, probabilities
@@ -220,7 +220,8 @@ class NoisyBackend(SimulatorBackend):
 
     def errors(self, n_qubits: int) -> dict[str, Any]:
         rates = self._rates
-        return uniform_errors(rates["p1"], rates["p2"], [rates["readout"]] * n_qubits)
+        single, pair = infidelity(rates["p1"], 1), infidelity(rates["p2"], 2)
+        return uniform_errors(single, pair, [rates["readout"]] * n_qubits)
 
     def properties(self) -> dict[str, Any]:
         return {

@@ -22,7 +22,9 @@ Results = Mapping[str, Mapping[str, Any]]
 
 def comparison_table(results: Results) -> Table:
     """Return one column for each run, one line for each figure."""
-    rows = [(label, *(show(values) for values in results.values())) for label, show in _LINES]
+    mitigated = any(v.get("mitigation", "none") != "none" for v in results.values())
+    lines = [*_LINES, *(_MITIGATION_LINE if mitigated else ())]
+    rows = [(label, *(show(values) for values in results.values())) for label, show in lines]
     return figures_table(list(results), rows)
 
 
@@ -96,6 +98,16 @@ _LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
 )
 
 
+def _mitigation(values: Mapping[str, Any]) -> str:
+    asked = str(values.get("mitigation") or "-")
+    return f"auto: {values.get('techniques') or 'none'}" if asked == "auto" else asked
+
+
+_MITIGATION_LINE: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+    ("mitigation", _mitigation),
+)
+
+
 def _distance(values: Mapping[str, Any]) -> str:
     distance, alone = values["total_variation"], values["total_variation_of_shots"]
     if distance is None:
@@ -125,13 +137,8 @@ _EVALUATION_LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = 
 )
 
 
-def _mitigation(values: Mapping[str, Any]) -> str:
-    asked = values["mitigation"]
-    return f"auto: {values['techniques'] or 'none'}" if asked == "auto" else asked or "-"
-
-
 _CORRECTION_LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
-    ("mitigation", _mitigation),
+    *_MITIGATION_LINE,
     ("test accuracy, uncorrected", lambda v: _share(v["raw_test_accuracy"])),
     ("total variation distance, uncorrected", lambda v: _number(v["raw_total_variation"])),
 )

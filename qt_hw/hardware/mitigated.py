@@ -87,7 +87,8 @@ def chosen(wanted: Evaluation, ansatz: Ansatz, prepare: Prepare, angles: Array) 
     for factor in ansatz.factors():
         own, prepared = angles[first : first + factor.n_angles], prepare(factor)
         first += factor.n_angles
-        names.append(choose_by_properties(factor, prepared, own, wanted.shots).name)
+        shots = wanted.shots, wanted.calibration_shots or None
+        names.append(choose_by_properties(factor, prepared, own, *shots).name)
     # One combination for all factors: the most thorough one.
     name = max(names, key=lambda n: [c.name for c in CANDIDATES].index(n))
     return replace(wanted, chosen="none" if name == "raw" else name)
@@ -151,7 +152,7 @@ def data_items(
                     f"{len(variants)} circuits: ask for {least} shots or more, not {shots}"
                 ]
             )
-        each = split_shots(shots, [one.share for one in variants])
+        each = split_shots(shots, [one.share for one in variants], limits.min_shots)
         for one, n in zip(variants, each, strict=True):
             values = np.empty((1, 0)) if bound else bindings
             role = one.role or "base"

@@ -63,13 +63,15 @@ def outlook_of(evaluation: Evaluation, ansatz: Ansatz, prepare: Prepare, angles:
     """
     made = evaluation.made
     own = Combination() if made is None else made.combination
+    given = own.readout is not None and not own.measures_readout
+    calibrated = None if given else evaluation.calibration_shots or evaluation.shots
     lines, hurting, first = list[str](), list[str](), 0
     factors = ansatz.factors()
     for number, factor in enumerate(factors, start=1):
         where = f"circuit {number} of {len(factors)}: " if len(factors) > 1 else ""
         at = angles[first : first + factor.n_angles]
         first += factor.n_angles
-        known, warning = outlook(own, factor, prepare(factor), at, evaluation.shots)
+        known, warning = outlook(own, factor, prepare(factor), at, evaluation.shots, calibrated)
         lines += [f"{where}{line}" for line in known]
         if own.bound is not None and known:
             lines.append(f"{where}{own.name}: there is no forecast of {own.bound.name}")

@@ -38,6 +38,9 @@ Array = NDArray[np.float64]
 #: Folded circuits alone, for a decay that is found from folds.
 _FOLDED = Zne(scales=(1.0, 3.0))
 
+#: Standard deviations by which a measured bias stands out.
+_SIGMAS = 3.0
+
 #: Which training circuits: scale of the noise, and whether they are twirled.
 Level = tuple[float, bool]
 
@@ -110,7 +113,8 @@ class CalibrationPlan:
     def biases(self, counts: Sequence[Array], found: CircuitCalibration) -> dict[str, float]:
         """Return the squared biases of the combinations over the training circuits.
 
-        Relative to ``‖p − u‖²``; what the shots add to the squares is taken out.
+        Relative to ``‖p − u‖²``; what the shots add to the squares is taken out. One that does not
+        show above their noise is left out: what the decay says of it is then nearer to the truth.
         """
         out = dict[str, float]()
         if not self._levels:
@@ -137,7 +141,11 @@ class CalibrationPlan:
             u = 1.0 / vectors.shape[-1]
             error = ((vectors - u) / decay - (self._ideal - u)) ** 2
             signal = ((self._ideal - u) ** 2).sum()
-            out[one.name] = max(0.0, float((error.sum() - noise.sum() / decay**2) / signal))
+            noise /= decay**2
+            bias = float(error.sum() - noise.sum())
+            # Its own standard deviation, with the noise in half of all directions.
+            if bias > _SIGMAS * float(np.sqrt(4.0 * (noise**2).sum() / error.shape[-1])):
+                out[one.name] = float(bias / signal)
         return out
 
     # What is needed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,11 @@ def expected_decay(prepared: Prepared) -> float | None:
 
 
 def expected_situation(
-    ansatz: Ansatz, prepared: Prepared, angles: Array, shots: int
+    ansatz: Ansatz,
+    prepared: Prepared,
+    angles: Array,
+    shots: int,
+    calibration_shots: int | None = None,
 ) -> Situation | None:
     """Return what a forecast needs, None where the backend says nothing of its errors.
 
@@ -58,9 +63,11 @@ def expected_situation(
         prepared: The circuit.
         angles: Radians, ``(P,)``.
         shots: Of a vector.
+        calibration_shots: With how many shots the readout will be calibrated; None: it is taken
+            from the backend, as exact.
     """
     try:
-        confusion = Confusion.of_properties(prepared)
+        confusion = replace(Confusion.of_properties(prepared), shots=calibration_shots)
     except InputError:
         confusion = None
     decay = expected_decay(prepared)
@@ -71,14 +78,18 @@ def expected_situation(
 
 
 def choose_by_properties(
-    ansatz: Ansatz, prepared: Prepared, angles: Array, shots: int
+    ansatz: Ansatz,
+    prepared: Prepared,
+    angles: Array,
+    shots: int,
+    calibration_shots: int | None = None,
 ) -> Combination:
-    """Return what ``auto`` takes by the backend's own calibration.
+    """Return what ``auto`` takes by the backend's own calibration; see ``expected_situation``.
 
     Raises:
         InputError: The backend says nothing of its errors.
     """
-    situation = expected_situation(ansatz, prepared, angles, shots)
+    situation = expected_situation(ansatz, prepared, angles, shots, calibration_shots)
     if situation is None:
         raise InputError(
             "mitigation 'auto' needs to know the device's errors, and its properties say nothing "
@@ -90,14 +101,19 @@ def choose_by_properties(
 
 
 def outlook(
-    combination: Combination, ansatz: Ansatz, prepared: Prepared, angles: Array, shots: int
+    combination: Combination,
+    ansatz: Ansatz,
+    prepared: Prepared,
+    angles: Array,
+    shots: int,
+    calibration_shots: int | None = None,
 ) -> tuple[list[str], str | None]:
     """Return a line for each simple technique, and a warning if the combination may hurt.
 
     Both are empty where the backend says nothing of its errors; of a technique on bound circuits
-    nothing is known.
+    nothing is known. See ``expected_situation``.
     """
-    situation = expected_situation(ansatz, prepared, angles, shots)
+    situation = expected_situation(ansatz, prepared, angles, shots, calibration_shots)
     if situation is None:
         return [], None
     known = [_method(one, prepared) for one in CANDIDATES[1:]]

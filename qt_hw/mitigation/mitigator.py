@@ -253,7 +253,8 @@ class Mitigator:
 
     def _chosen(self, number: int, found: CircuitCalibration, angles: Array) -> CircuitCalibration:
         """Return the calibration of a circuit with the combination that ``auto`` takes for it."""
-        candidates = [one for one in (*CANDIDATES, *TWIRLED) if one.name in found.biases]
+        twirled = any(one.decay_key in found.decays for one in TWIRLED if one.rescale is not None)
+        candidates = (*CANDIDATES, *TWIRLED) if twirled else CANDIDATES
         methods = [self._method(number, one) for one in candidates]
         choice = choose(methods, self._situation(number, found, angles))
         return dataclasses.replace(found, choice=choice.method.name, reason=choice.reason)
@@ -359,7 +360,8 @@ class Mitigator:
                     f"{len(variants)} circuits: ask for {least} shots or more, not {self._shots}"
                 ]
             )
-        return split_shots(self._shots, [one.share for one in variants])
+        shares = [one.share for one in variants]
+        return split_shots(self._shots, shares, self._backend.limits.min_shots)
 
     def recipe(self, number: int) -> Recipe:
         """Return how the vectors of the variants are combined."""

@@ -76,7 +76,8 @@ class Mitigation:
         names = [part for part in parts if isinstance(part, str)]
         if "none" in names or "auto" in names or not parts:
             if len(parts) > 1:
-                raise InputError(f"mitigation {names[0]!r} goes alone, not with {parts[1:]}")
+                alone = next(name for name in names if name in ("none", "auto"))
+                raise InputError(f"mitigation {alone!r} goes alone, without other techniques")
             if given:
                 raise InputError(f"mitigation: options of {next(iter(given))}, which is not used")
             if "auto" not in names:

@@ -147,17 +147,24 @@ def of_kind(techniques: Sequence[Technique], kind: type[Kind]) -> Kind | None:
     return next((one for one in techniques if isinstance(one, kind)), None)
 
 
-def split_shots(shots: int, shares: Sequence[float]) -> tuple[int, ...]:
-    """Return whole numbers of shots in the ratio of ``shares``, each at least 1, by rounding down.
+def split_shots(shots: int, shares: Sequence[float], least: int = 1) -> tuple[int, ...]:
+    """Return whole numbers of shots in the ratio of ``shares``, by rounding down.
 
-    What is left over goes to the largest remainders, so that the sum is ``shots``.
+    What is left over goes to the largest remainders, so that the sum is ``shots``; small shares
+    get ``least``, at the cost of the largest. ``shots`` must do for that.
 
     >>> split_shots(1000, [0.75, 0.25]), split_shots(10, [1 / 3, 1 / 3, 1 / 3])
     ((750, 250), (4, 3, 3))
+    >>> split_shots(100, [0.97, 0.02, 0.01], least=5)
+    (90, 5, 5)
     """
+    if len(shares) == 1:
+        return (shots,)  # too few of them are the backend's to refuse
     exact = [shots * share for share in shares]
-    out = [max(1, int(value + 1e-9)) for value in exact]
+    out = [max(least, int(value + 1e-9)) for value in exact]
     order = sorted(range(len(out)), key=lambda i: out[i] - exact[i])
     for i in order[: max(0, shots - sum(out))]:
         out[i] += 1
+    while sum(out) > shots and max(out) > least:
+        out[out.index(max(out))] -= 1
     return tuple(out)

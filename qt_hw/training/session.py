@@ -50,9 +50,7 @@ class Session:
         self.metrics = MetricsFile(folder / "metrics.csv")
         write_text(folder / "config.toml", to_toml(config))
         checkpoint = load_checkpoint(folder / "checkpoints", run_key(config))
-        use_calibration(folder, model)
-        if (found := model.generator.calibrate()) is not None:
-            found.save(folder / CALIBRATION)
+        self._calibrate(counted=checkpoint is not None)
         if checkpoint is None or stored_manifest(folder) is None:
             # Measures the untrained model; the state loaded below puts its counters right.
             model.generator.prefetch()
@@ -62,6 +60,22 @@ class Session:
             with other_version(folder / "checkpoints"):
                 self.trainer.load_state_dict(checkpoint.step, checkpoint.state)
         self.metrics.cut(self.trainer.step)
+
+    def _calibrate(self, *, counted: bool) -> None:
+        """Use the calibration in the folder, or measure one and keep it there.
+
+        Args:
+            counted: Whether a checkpoint brings the circuits of an earlier call with it.
+        """
+        path, generator = self.folder / CALIBRATION, self.model.generator
+        earlier = path.exists() and self.config.mitigation.calibration is None
+        use_calibration(self.folder, self.model)
+        if (found := generator.calibrate()) is None:
+            return
+        found.save(path)
+        if earlier and not counted:
+            generator.usage.circuits += found.n_circuits
+            generator.usage.shots += found.n_shots
 
     def run(self, title: str, *, progress: bool) -> None:
         """Train to the end."""
@@ -142,7 +156,19 @@ def _results(manifest: Mapping[str, Any], row: Row) -> dict[str, Any]:
         "circuit_share_end": manifest["circuit_share"]["end"],
         "circuits": row["circuits"],
         "shots": row["shots"],
+        **_mitigation(manifest["generator"].get("mitigation")),
         "circuits_per_gradient_native": manifest["circuits"]["per_gradient"]["native"],
         "circuits_per_gradient_lowered": manifest["circuits"]["per_gradient"]["lowered"],
         "seconds": row["seconds"],
+    }
+
+
+def _mitigation(described: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return what mitigation was asked for, and the techniques that it came to."""
+    if described is None:
+        return {"mitigation": "none", "techniques": "none"}
+    used = [name.replace("raw", "none") for name in described.get("combinations", ())]
+    return {
+        "mitigation": described["name"],
+        "techniques": ", ".join(dict.fromkeys(used)) or described["name"],
     }

@@ -91,6 +91,12 @@ def test_properties_name_layout_calibration_and_gates(manila: Backend) -> None:
     assert properties["isa_depth"] > properties["isa_two_qubit_depth"] > 0
     assert all(1e-6 < t < 1e-3 for t in [*properties["t1_s"], *properties["t2_s"]])
     assert str(prepared.calibration_date).startswith("2024-05-27T")
+    stored = FakeManilaV2().properties()
+    assert set(properties["gate_errors"]) == set(properties["isa_gates"]) - {"barrier"}
+    for where, error in properties["gate_errors"]["cx"].items():
+        qubits = [int(qubit) for qubit in where.split(",")]
+        assert set(qubits) <= {*properties["layout"], *properties["ancillas"]}
+        assert error == pytest.approx(stored.gate_error("cx", qubits))
     assert manila.describe()["device"]["calibration_date"] == prepared.calibration_date
 
 

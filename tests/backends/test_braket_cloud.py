@@ -25,7 +25,7 @@ from qt_hw.testing import BackendContract
 from qt_hw.testing.oracles import assert_sampled_from, ideal_law
 from qt_hw_braket import emit, native
 from qt_hw_braket.cloud import BraketDevice, open_device
-from qt_hw_braket.devices import FORTE_1, FORTE_ENTERPRISE_1
+from qt_hw_braket.devices import FORTE_1, FORTE_ENTERPRISE_1, stated_errors
 from qt_hw_braket.request import shape_of, tags_of
 from qt_hw_braket.standin import Standin, redirected
 from qt_hw_braket.standin.tasks import Tasks
@@ -541,6 +541,26 @@ def test_prepared_circuits_name_device_and_calibration(backend: BraketDevice) ->
     assert prepared.properties["calibration"]["fidelity"]["2Q"] == {"mean": 0.995}
     assert json.loads(json.dumps(prepared.properties)) == prepared.properties
     assert set(prepared.circuit.count_ops()) == {"rz", "ry", "cx"}
+    # One less the fidelities; two pulses make any rotation, and rz costs none.
+    errors = prepared.properties["gate_errors"]
+    assert (errors["rz"], errors["cx"]) == ({"*": 0.0}, {"*": pytest.approx(0.005)})
+    assert errors["ry"] == {"*": pytest.approx(0.0004)}
+    for key in ("readout_p01", "readout_p10"):
+        assert prepared.properties[key] == pytest.approx([0.005] * ANSATZ.n_qubits)
+
+
+@pytest.mark.parametrize(
+    "fidelity",
+    [
+        None,
+        {},
+        {"1Q": {"mean": 0.999}, "2Q": {"mean": 0.99}},
+        {"1Q": {"mean": 0.999}, "2Q": {"mean": None}, "spam": {"mean": 0.99}},
+        {"1Q": {"mean": 99.9}, "2Q": {"mean": 99.0}, "spam": {"mean": 99.0}},
+    ],
+)
+def test_errors_that_a_provider_does_not_state_are_not_made_up(fidelity: Any) -> None:
+    assert stated_errors({"fidelity": fidelity}, 2) == {}
 
 
 def test_more_qubits_than_the_device_has_are_refused(backend: BraketDevice) -> None:

@@ -139,6 +139,21 @@ def test_without_gates_only_the_readout_errs() -> None:
     np.testing.assert_allclose(found[0], np.kron([0.995, 0.005], [0.995, 0.005]), atol=1e-12)
 
 
+def test_the_properties_of_a_circuit_name_its_errors() -> None:
+    backend = qt_hw_braket.open_ionq("emulator")
+    prepared = backend.prepare(qt.RyCnot(3, 1))
+    errors = prepared.properties["gate_errors"]
+    pairs = {f"{a},{b}" for a in range(3) for b in range(3) if a != b}
+    assert set(errors["cx"]) == pairs
+    assert errors["rz"] == {"*": 0.0}
+    # One less the fidelities of the stored description.
+    assert list(errors["cx"].values()) == pytest.approx([0.005] * 6)
+    assert list(errors["ry"].values()) == pytest.approx([2 * 0.0002] * 3)
+    for key in ("readout_p01", "readout_p10"):
+        assert prepared.properties[key] == pytest.approx([0.005] * 3)
+    assert json.loads(json.dumps(dict(prepared.properties))) == prepared.properties
+
+
 def test_counts_come_from_our_seed() -> None:
     circuit, rows = random_form(3, 1, rows=2)
     drawn = [

@@ -17,7 +17,7 @@ from braket.devices import LocalSimulator
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
-from qiskit.quantum_info import DensityMatrix, SuperOp
+from qiskit.quantum_info import DensityMatrix, Kraus, SuperOp, average_gate_fidelity
 
 import qt_hw as qt
 import qt_hw_braket
@@ -358,6 +358,18 @@ def test_a_wrong_law_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast, "evolve", lambda n, ops: reversed_bits(right(n, ops), n))
     with pytest.raises(PermanentError, match="law of 'braket:local' is off"):
         qt_hw_braket.open("local").prepare(qt.RyCnot(3, 2))
+
+
+def test_the_properties_of_a_circuit_name_its_errors() -> None:
+    prepared = qt_hw_braket.open("local-dm", p1=0.001, p2=0.01, readout=0.02).prepare(
+        qt.RyCnot(2, 1)
+    )
+    noises = ("cx", TwoQubitDepolarizing(0.01)), ("ry", Depolarizing(0.001))
+    for name, noise in noises:
+        fidelity = average_gate_fidelity(Kraus(list(noise.to_matrix())))
+        assert prepared.properties["gate_errors"][name] == {"*": pytest.approx(1 - fidelity)}
+    assert prepared.properties["readout_p01"] == prepared.properties["readout_p10"] == [0.02] * 2
+    assert "gate_errors" not in qt_hw_braket.open("local").prepare(qt.RyCnot(2, 1)).properties
 
 
 def test_the_description_names_noise_and_versions() -> None:

@@ -193,3 +193,23 @@ def test_an_account_setting_does_not_disturb_a_fake_device() -> None:
 def test_a_rehearsal_of_a_fake_device_is_refused(tmp_path: Any) -> None:
     with pytest.raises(InputError, match="needs no rehearsal"):
         qt_hw_ibm.rehearse("fake_manila", tmp_path)
+
+
+def test_the_readout_in_the_properties_is_what_is_sampled() -> None:
+    backend = qt_hw_ibm.open("fake_manila", layout=[3, 1, 2])
+    prepared = backend.prepare(_rows(3))
+    n, shots = 3, 40_000
+    zero = prepared.circuit.copy_empty_like()
+    one = zero.copy()
+    for qubit in range(n):
+        one.x(qubit)
+    items = [Item(c, np.zeros((1, 0)), shots, role="calibration") for c in (zero, one)]
+    found = backend.submit(Batch(items=tuple(items)), "qthw-readout").result().arrays
+    for name, counts, flipped in (("readout_p01", found[0], 1), ("readout_p10", found[1], 0)):
+        cube = counts[0].reshape((2,) * n)
+        for place in range(n):
+            axis = n - 1 - place
+            seen = cube.sum(axis=tuple(a for a in range(n) if a != axis))[flipped] / shots
+            p = prepared.properties[name][place]
+            # An x gate errs too, by less than a thousandth.
+            assert abs(seen - p) < 5 * np.sqrt(p / shots) + (0.001 if name == "readout_p10" else 0)

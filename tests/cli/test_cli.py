@@ -290,3 +290,27 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(call: Call) -> None:
         if " missing " in line:
             extra = line.split()[0]
             assert f"pip install 'qt-hw[{extra}]'" in line
+    assert "next version" not in printed
+    (line,) = (x for x in printed.splitlines() if x.startswith("mitigation"))
+    assert all(name in line for name in ("ddd", "cdr", "pec", "lre", "exponential zne"))
+
+
+def test_a_mitigated_training_is_shown_beside_its_noiseless_twin(
+    tmp_path: Path, call: Call
+) -> None:
+    more = [
+        "--set=ansatz.n_qubits=4",
+        "--set=mapping.chunk_size=151",
+        "--set=backend.shots=100",
+        "--set=mitigation.method=readout",
+        "--set=mitigation.calibration_shots=300",
+    ]
+    code, printed, error = call("run", *SMALL, *more, "--out", str(tmp_path / "new"), "--quiet")
+    assert (code, error) == (0, "")
+    lines = {line.split("  ")[0]: line.split() for line in printed.splitlines()}
+    assert lines["mitigation"] == ["mitigation", "none", "readout"]
+    # Six steps of 17 circuits and the base at the end; two calibration circuits.
+    assert lines["circuits run"][-1] == "105"
+    assert lines["shots used"][-1] == f"{103 * 100 + 2 * 300:,}"
+    results = Run.open(tmp_path / "new" / "sampled").results()
+    assert (results["mitigation"], results["techniques"]) == ("readout", "readout")

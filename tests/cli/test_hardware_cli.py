@@ -233,47 +233,6 @@ def test_forte_1_costs_what_the_price_sheet_says(
     assert f"price: {price} (prices of" in out
 
 
-def test_mitigation_is_foreseen_priced_and_shown(pair: Path, vendor: Vendor, call: Call) -> None:
-    fixed = ("--backend=paper:a4", "--shots=1000", "--max-usd=100", "--mitigation=readout,zne")
-    more = ("--mitigation-option=zne.scales=1,3,5", "--mitigation-option=zne.fit=richardson")
-    arguments = (str(pair), *fixed, *more, "--calibration-shots=500")
-    code, out, _ = call("estimate", *arguments)
-    assert code == 0
-    assert "20.30 USD" in out  # 1000 + 2 × 500 shots
-    assert "no forecast of mitigation: the backend's properties say nothing of its errors" in out
-    readout = {"readout_p01": [0.04] * 4, "readout_p10": [0.05] * 4}
-    vendor.set(properties={**readout, "gate_errors": {"cx": {"*": 0.01}}})
-    code, out, _ = call("estimate", *arguments)
-    assert code == 0
-    lines = {line.partition(":")[0]: line for line in out.splitlines()}
-    for name in ("readout", "readout+rescale", "readout+zne"):
-        assert "expected at 1,000 shots" in lines[name]
-        assert "pays" in lines[name]
-    assert "readout+zne is expected to hurt at 1,000 shots" in lines["warning"]
-
-
-@pytest.mark.filterwarnings("default::qt_hw.errors.MitigationWarning")
-def test_a_warning_is_one_line_and_the_choice_of_auto_is_said(
-    pair: Path, vendor: Vendor, call: Call
-) -> None:
-    readout = {"readout_p01": [0.04] * 4, "readout_p10": [0.05] * 4}
-    vendor.set(properties={**readout, "gate_errors": {"cx": {"*": 0.01}}})
-    code, out, error = call("submit", str(pair), *SUBMIT, "--mitigation=zne")
-    assert (code, "price: 1.30 USD" in out) == (0, True)
-    (line,) = error.splitlines()
-    assert line.startswith("warning: zne is expected to hurt at 100 shots: ")
-    code, out, error = call("submit", str(pair), *SUBMIT, "--max-usd=1000", "--shots=4000",
-                            "--mitigation=auto")  # fmt: skip
-    assert code == 0
-    assert error.splitlines() == ["mitigation auto takes readout+rescale"]
-    code, out, error = call("collect", str(pair))
-    assert code == 0
-    assert "evaluation 2: total variation to the ideal vector: raw" in error
-    assert "test accuracy, uncorrected" in out
-    line = next(line for line in out.splitlines() if line.startswith("mitigation"))
-    assert words(line) == ["mitigation", "-", "-", "zne", "auto:", "readout+rescale"]
-
-
 # ---- training
 
 
@@ -307,19 +266,6 @@ def test_a_training_is_priced_first_and_gone_on_with(
     assert words(printed.splitlines()[0]) == ["noiseless", "sampled"]
     assert len(vendor.jobs()) == 4
     assert "step 0, attempt 2" in call("status", out)[1]
-
-
-def test_the_calibration_of_a_training_has_a_column(vendor: Vendor, call: Call) -> None:
-    code, out, _ = call(
-        "estimate", *TRAIN, "--set=mitigation.method=readout",
-        "--set=mitigation.calibration_shots=100",
-    )  # fmt: skip
-    assert code == 0
-    assert words(out.splitlines()[1]) == [
-        *("one", "step", "last", "evaluation", "calibration", "training")
-    ]
-    line = next(line for line in out.splitlines() if line.startswith("price"))
-    assert words(line)[1::2] == ["8.80", "0.80", "2.30", "20.70"]
 
 
 def test_a_cap_that_ends_a_training_says_how_to_go_on(
