@@ -97,6 +97,8 @@ class CalibrationPlan:
             InputError: The readout cannot be corrected, or nothing is left of the signal.
         """
         confusion, rest = self._confusion(counts)
+        if confusion is not None:
+            _ = confusion.inverses  # now, not after the vectors have been paid for
         raw = self._vectors(rest)
         decays = {
             one.decay_key: self._decay(one, raw, confusion)
