@@ -30,7 +30,8 @@ from qt_hw.mitigation.forecast import forecasts
 from qt_hw.mitigation.situation import Situation
 from qt_hw.mitigation.techniques import Technique
 from qt_hw.mitigation.variants import make_variants
-from qt_hw.model.measurement import Measurement, Setup, Usage
+from qt_hw.model.measurement import Measurement
+from qt_hw.model.setup import Setup, Usage
 
 Array = NDArray[np.float64]
 

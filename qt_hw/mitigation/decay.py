@@ -127,6 +127,8 @@ def from_folds(a: ArrayLike, b: ArrayLike, scale: float, variances: ArrayLike) -
     Raises:
         InputError: No signal shows above the shot noise.
     """
+    if not scale > 1.0:
+        raise InputError(f"the folded circuits need more noise than the others, not {scale} times")
     x, y, noise = _centred(a), _centred(b), np.asarray(variances, dtype=np.float64)
     products, squares = (x * y).sum(axis=1), (x**2).sum(axis=1) - noise
     if squares.sum() <= 0:

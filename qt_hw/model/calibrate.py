@@ -12,7 +12,7 @@ from qt_hw.errors import InputError
 from qt_hw.execution.backend import Backend
 from qt_hw.execution.executor import Executor
 from qt_hw.mitigation.calibration import Calibration
-from qt_hw.model.measurement import Setup, Usage
+from qt_hw.model.setup import Setup, Usage
 
 __all__ = ["calibrate"]
 

@@ -20,7 +20,8 @@ from qt_hw.execution.executor import Executor
 from qt_hw.execution.statevector_backend import StatevectorBackend
 from qt_hw.mitigation.calibration import Calibration
 from qt_hw.model.gradient import ExactRule
-from qt_hw.model.measurement import Factor, Measurement, Setup, Usage, as_array
+from qt_hw.model.measurement import Measurement, as_array
+from qt_hw.model.setup import Factor, Setup, Usage
 
 __all__ = ["Generator", "probabilities"]
 

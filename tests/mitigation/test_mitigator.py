@@ -15,8 +15,9 @@ from qt_hw.circuits.builtin import RyCnot
 from qt_hw.errors import InputError, MitigationWarning, PreflightError
 from qt_hw.execution.backend import Batch, Counts
 from qt_hw.mitigation import Calibration, Confusion, Mitigation, Readout, Rescale, Twirling, Zne
+from qt_hw.mitigation.calibrator import Circuit, looks_coherent
 from qt_hw.mitigation.combination import CANDIDATES, TWIRLED
-from qt_hw.mitigation.mitigator import Circuit, Mitigator, looks_coherent
+from qt_hw.mitigation.mitigator import Mitigator
 
 Array = NDArray[np.float64]
 DATE = "2026-03-01T12:00:00+00:00"

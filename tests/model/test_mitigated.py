@@ -30,7 +30,7 @@ from qt_hw.mitigation import Calibration, Mitigation, Readout, Rescale, Twirling
 from qt_hw.mitigation import mitigator as mitigator_module
 from qt_hw.mitigation import variants as variants_module
 from qt_hw.model.generator import Generator, probabilities
-from qt_hw.model.measurement import Setup, Usage
+from qt_hw.model.setup import Setup, Usage
 
 Array = NDArray[np.float64]
 
