@@ -21,9 +21,10 @@ from qt_hw.execution.journal import Journal, RequestRow
 from qt_hw.execution.loopback import Fault, Loopback, Request
 from qt_hw.hardware.billing import bills
 from qt_hw.hardware.collect import collect
-from qt_hw.hardware.evaluate import order, submit
+from qt_hw.hardware.evaluate import submit
 from qt_hw.hardware.evaluation import records, save
 from qt_hw.hardware.home import Home
+from qt_hw.hardware.planning import order
 from qt_hw.storage import append_line
 from qt_hw.training.loading import load_config
 from qt_hw.training.paid import Hardware

@@ -107,7 +107,7 @@ def _of_run(
     which: Which | None,
     backend: str | None,
     shots: int | None,
-    caps: Mapping[str, float | None],
+    caps: Mapping[str, Any],
     **how: Any,
 ) -> None:
     if backend is None or shots is None:
@@ -117,7 +117,7 @@ def _of_run(
     from qt_hw.hardware.home import chosen_run
 
     run = chosen_run(folder, which and which.value)
-    quote = quote_evaluation(run, backend, shots=shots, **how)
+    quote = quote_evaluation(run, backend, shots=shots, **how, **caps)
     print(f"one evaluation of {run.folder} on {backend}")
     spent = spent_in(run.folder, rehearsed=how["rehearsal"] is not None)
     _print({"evaluation": quote.cost}, Cap(**caps), "--max-usd or --max-qpu-seconds", spent)

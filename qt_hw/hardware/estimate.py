@@ -14,11 +14,10 @@ from torch import nn
 from qt_hw.errors import InputError
 from qt_hw.execution.backend import Backend, Cost
 from qt_hw.execution.budget import Cap, Totals, refusals
-from qt_hw.execution.dispatch import estimate
 from qt_hw.execution.journal import Journal
-from qt_hw.hardware.evaluate import batch_of, order
 from qt_hw.hardware.home import Home
 from qt_hw.hardware.outlook import Outlook, outlook_of
+from qt_hw.hardware.planning import order, priced
 from qt_hw.training.build import make_ansatz, make_backend
 from qt_hw.training.config import RunConfig
 from qt_hw.training.paid import open_stand_in
@@ -80,8 +79,12 @@ def quote_evaluation(
     mitigation_options: Mapping[str, Mapping[str, Any]] | None = None,
     calibration_shots: int | None = None,
     rehearsal: Mapping[str, Any] | None = None,
+    max_usd: float | None = None,
+    max_qpu_seconds: float | None = None,
 ) -> EvaluationQuote:
     """Return what ``submit`` with the same arguments would cost and bring.
+
+    The caps matter for ``auto`` only, which takes what they allow.
 
     Raises:
         InputError: Something is wrong with the arguments.
@@ -100,11 +103,15 @@ def quote_evaluation(
         mitigation_options=mitigation_options,
         calibration_shots=calibration_shots,
     )
-    config = wanted.config(run.config)
+    config, cap = wanted.config(run.config), Cap(max_usd=max_usd, max_qpu_seconds=max_qpu_seconds)
     with _opened(config, backend, rehearsal) as device:
+        totals = spent_in(run.folder, rehearsed=rehearsal is not None)
+
+        def refused(cost: Cost) -> list[str]:
+            return [] if cap == Cap() else refusals(cost, totals, cap)
+
+        _, asked, cost = priced(wanted, device.prepare, run, device, refused)
         ansatz = make_ansatz(config.ansatz)
-        batch, asked = batch_of(wanted, ansatz, device.prepare, run, device.limits)
-        cost = estimate(device, batch)
         seen = outlook_of(asked, ansatz, device.prepare, run.arrays()["angles"])
         return EvaluationQuote(cost=cost, outlook=seen)
 

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from qt_hw.circuits.ansatz import Ansatz
 from qt_hw.errors import (
     BudgetExceeded,
     InputError,
@@ -16,22 +15,20 @@ from qt_hw.errors import (
     PreflightError,
     TransientError,
 )
-from qt_hw.execution.backend import Backend, Batch, Cost, Limits, Prepared
+from qt_hw.execution.backend import Backend, Batch, Cost
 from qt_hw.execution.budget import refusals
-from qt_hw.execution.dispatch import estimate
 from qt_hw.execution.dispatcher import Dispatcher
 from qt_hw.execution.journal import JobRow, RequestRow
-from qt_hw.hardware.evaluation import Evaluation, angles_digest, next_number, records, save
+from qt_hw.hardware.evaluation import Evaluation, next_number, records, save
 from qt_hw.hardware.home import Home, state_of
-from qt_hw.hardware.mitigated import calibration_plans, chosen, data_items
 from qt_hw.hardware.outlook import foretell
-from qt_hw.mitigation.pipeline import Mitigation
+from qt_hw.hardware.planning import batch_of, order, priced
 from qt_hw.training.build import make_ansatz
 from qt_hw.training.paid import open_dispatcher
-from qt_hw.training.provenance import now, run_key
+from qt_hw.training.provenance import now
 from qt_hw.training.run import Run
 
-__all__ = ["Submission", "batch_of", "order", "request_of", "send", "submit"]
+__all__ = ["Submission", "request_of", "send", "submit"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,71 +140,6 @@ def submit(
     return Submission(home=home, evaluation=evaluation, news="sent", jobs=jobs)
 
 
-def order(
-    run: Run,
-    backend: str,
-    *,
-    shots: int,
-    mitigation: Any = None,
-    mitigation_options: Mapping[str, Mapping[str, Any]] | None = None,
-    calibration_shots: int | None = None,
-    **fields: Any,
-) -> Evaluation:
-    """Return an evaluation as it is asked for, without a number; ``fields`` are its attributes.
-
-    Raises:
-        InputError: There is no such mitigation, or it does not go with an option.
-        StorageError: The run is not finished.
-    """
-    made = Mitigation.of(mitigation, options=mitigation_options)
-    if made is None and calibration_shots is not None:
-        raise InputError("--calibration-shots belongs to --mitigation")
-    if calibration_shots is not None and calibration_shots < 1:
-        raise InputError(f"--calibration-shots must be at least 1, not {calibration_shots}")
-    if made is not None and made.calibration is not None:
-        raise InputError("an evaluation is calibrated in its own submission: leave calibration out")
-    if made is not None and fields.get("options", {}).get("debias"):
-        raise InputError(
-            "debias=true averages over qubits, which no readout calibration describes: use one of "
-            "the two"
-        )
-    return Evaluation(
-        backend=backend,
-        shots=shots,
-        mitigation="none" if made is None else made.name,
-        mitigation_options={} if made is None else made.options,
-        calibration_shots=0 if made is None else calibration_shots or shots,
-        source=run_key(run.config),
-        angles_sha256=angles_digest(run.arrays()["angles"]),
-        **fields,
-    )
-
-
-def batch_of(
-    wanted: Evaluation,
-    ansatz: Ansatz,
-    prepare: Callable[[Ansatz], Prepared],
-    run: Run,
-    limits: Limits,
-) -> tuple[Batch, Evaluation]:
-    """Return what an evaluation measures, and its record with how that is combined.
-
-    The circuits of each factor come first, then the calibration circuits of each.
-
-    Raises:
-        InputError: The mitigation does not go with the circuit.
-        PreflightError: It needs more shots.
-    """
-    angles = run.arrays()["angles"]
-    wanted = chosen(wanted, ansatz, prepare, angles)
-    made = wanted.made
-    items, stored = data_items(made, ansatz, prepare, angles, wanted.shots, limits)
-    for plan in calibration_plans(made, ansatz, prepare, first_part=len(items)):
-        items += plan.items
-    kept = [one.to_dict() for one in stored]
-    return Batch(items=tuple(items)), replace(wanted, stored=kept)
-
-
 def send(dispatcher: Dispatcher, home: Home, evaluation: Evaluation, run: Run) -> list[JobRow]:
     """Submit what is not on its way yet; a request that was refused as a whole is over.
 
@@ -265,13 +197,19 @@ def _record(
 ) -> Evaluation:
     """Price a new evaluation, hold it against the cap, and write it down."""
     evaluation = replace(wanted, number=next_number(home), created=now())
-    batch, evaluation, _ = _batch(dispatcher, run, evaluation)
-    cost = estimate(dispatcher.backend, batch)
+    prepare, totals = (
+        partial(dispatcher.prepare, scope=evaluation.scope),
+        dispatcher.journal.totals(),
+    )
+
+    def refused(cost: Cost) -> list[str]:
+        return refusals(cost, totals, dispatcher.cap)
+
+    batch, evaluation, cost = priced(evaluation, prepare, run, dispatcher.backend, refused)
     quoted(cost)
     if wanted.mitigation != "none":
-        prepare = partial(dispatcher.prepare, scope=evaluation.scope)
         foretell(evaluation, make_ansatz(run.config.ansatz), prepare, run.arrays()["angles"], say)
-    if reasons := refusals(cost, dispatcher.journal.totals(), dispatcher.cap):
+    if reasons := refused(cost):
         raise BudgetExceeded(reasons)
     evaluation = replace(evaluation, request=dispatcher.request_id(batch, evaluation.step))
     save(home, evaluation)

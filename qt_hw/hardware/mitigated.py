@@ -72,11 +72,17 @@ def stored_of(evaluation: Evaluation, n_factors: int) -> list[Stored]:
     return [Stored(recipe=recipe, shots=(evaluation.shots,))] * n_factors
 
 
-def chosen(wanted: Evaluation, ansatz: Ansatz, prepare: Prepare, angles: Array) -> Evaluation:
+def chosen(
+    wanted: Evaluation,
+    ansatz: Ansatz,
+    prepare: Prepare,
+    angles: Array,
+    among: Sequence[Combination] = CANDIDATES,
+) -> Evaluation:
     """Return the record of an evaluation with what ``auto`` comes to for it.
 
     It decides by the errors of readout and gates that the backend's own calibration gives: what
-    is measured is known before anything is paid.
+    is measured is known before anything is paid. ``among`` are the combinations that may be taken.
 
     Raises:
         InputError: The backend says nothing of its errors.
@@ -88,9 +94,9 @@ def chosen(wanted: Evaluation, ansatz: Ansatz, prepare: Prepare, angles: Array) 
         own, prepared = angles[first : first + factor.n_angles], prepare(factor)
         first += factor.n_angles
         shots = wanted.shots, wanted.calibration_shots or None
-        names.append(choose_by_properties(factor, prepared, own, *shots).name)
+        names.append(choose_by_properties(factor, prepared, own, *shots, among).name)
     # One combination for all factors: the most thorough one.
-    name = max(names, key=lambda n: [c.name for c in CANDIDATES].index(n))
+    name = max(names, key=[one.name for one in CANDIDATES].index)
     return replace(wanted, chosen="none" if name == "raw" else name)
 
 

@@ -83,8 +83,11 @@ def choose_by_properties(
     angles: Array,
     shots: int,
     calibration_shots: int | None = None,
+    among: Sequence[Combination] = CANDIDATES,
 ) -> Combination:
     """Return what ``auto`` takes by the backend's own calibration; see ``expected_situation``.
+
+    It is the best of those ``among`` which it chooses.
 
     Raises:
         InputError: The backend says nothing of its errors.
@@ -95,9 +98,9 @@ def choose_by_properties(
             "mitigation 'auto' needs to know the device's errors, and its properties say nothing "
             "of them: name the techniques, e.g. readout+rescale"
         )
-    methods = [_method(one, prepared) for one in CANDIDATES]
+    methods = [_method(one, prepared) for one in among]
     best = choose(methods, situation).method.name
-    return next(one for one in CANDIDATES if one.name == best)
+    return next(one for one in among if one.name == best)
 
 
 def outlook(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qt_hw.errors import InputError, MitigationWarning, PreflightError
+from qt_hw.errors import BudgetExceeded, InputError, MitigationWarning, PreflightError
 from qt_hw.hardware.collect import collect
 from qt_hw.hardware.estimate import quote_evaluation
 from qt_hw.hardware.evaluate import Submission, submit
@@ -191,6 +191,30 @@ def test_auto_decides_by_the_errors_that_the_backend_gives(
     # Asked for again it is the same evaluation, whatever would be chosen now.
     describe(vendor, readout=0.2)
     assert send(pair, "auto", shots=shots).news == "done"
+
+
+@pytest.mark.parametrize(
+    ("cap", "taken", "jobs_cost"),
+    [(200.0, "readout+rescale", 110.3), (50.0, "readout+zne", 30.3), (20.0, "none", 10.3)],
+)
+def test_auto_takes_what_the_cap_allows(
+    cap: float, taken: str, jobs_cost: float, pair: Path, vendor: Vendor
+) -> None:
+    describe(vendor, readout=0.05, cx=0.05)
+    asked = {"shots": 1000, "mitigation": "auto", "max_usd": cap}
+    assert quote_evaluation(pair / "noiseless", "paper:a4", **asked).outlook.mitigation == taken
+    done = submit(pair / "noiseless", "paper:a4", **asked)
+    assert done.evaluation.chosen == taken
+    assert vendor.bill() == pytest.approx(jobs_cost)
+
+
+def test_auto_sends_nothing_where_even_the_raw_vector_is_above_the_cap(
+    pair: Path, vendor: Vendor
+) -> None:
+    describe(vendor, readout=0.05, cx=0.05)
+    with pytest.raises(BudgetExceeded, match=r"above max_usd = 5\.00"):
+        submit(pair / "noiseless", "paper:a4", shots=1000, mitigation="auto", max_usd=5.0)
+    assert vendor.jobs() == []
 
 
 def test_mitigation_that_is_expected_to_hurt_warns(pair: Path, vendor: Vendor) -> None:
