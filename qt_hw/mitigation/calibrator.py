@@ -97,7 +97,9 @@ class Calibrator:
         """
         entropy = (seed, 0, CALIBRATION_STREAM)
         found, batches = self._stage(run, self._first_combinations, entropy, 0)
-        if self._mitigation.auto and any(looks_coherent(one.biases) for one in found):
+        # Where circuits cost money, only what was estimated is measured.
+        more_allowed = self._mitigation.auto and not self._backend.limits.paid
+        if more_allowed and any(looks_coherent(one.biases) for one in found):
             more, second = self._stage(run, TWIRLED, entropy, _SECOND_STAGE)
             found = [_merged(a, b) for a, b in zip(found, more, strict=True)]
             batches += second

@@ -95,6 +95,7 @@ class Setup:
                 "leave mitigation out"
             )
         self.factors = self._prepare()
+        self._seen: Calibration | None = None
         self.mitigator = None if wanted is None else self._mitigator(wanted)
         self.check_size(n_bases=1)
 
@@ -140,8 +141,11 @@ class Setup:
 
             mitigator.calibrate(run, seed, own, now())
         found = mitigator.calibration
-        if found is not None and self.backend.limits.paid and (line := found.warning()):
-            warnings.warn(line, MitigationWarning, stacklevel=3)
+        if found is not None and found is not self._seen:
+            self._seen = found
+            # A simulator does not drift.
+            if self.backend.limits.paid and (line := found.warning()):
+                warnings.warn(line, MitigationWarning, stacklevel=3)
         return found
 
     def _prepare(self) -> tuple[Factor, ...]:
