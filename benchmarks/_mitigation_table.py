@@ -60,9 +60,9 @@ def show_accuracy(cell: str, results: Sequence[Result]) -> None:
     for method in dict.fromkeys(one.method for one in results):
         own = {one.shots: one for one in results if one.method == method}
         cells = [_cell(own[s]) for s in shots]
-        print(
-            f"| {method} | {' | '.join(cells)} | {own[shots[0]].calibration_shots:,} |", flush=True
-        )
+        spent = sorted({own[s].calibration_shots for s in shots})
+        besides = f"{spent[0]:,}" if len(spent) == 1 else f"{spent[0]:,} to {spent[-1]:,}"
+        print(f"| {method} | {' | '.join(cells)} | {besides} |", flush=True)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

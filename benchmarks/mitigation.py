@@ -106,7 +106,7 @@ class Bench:
                 combination=Combination(techniques), calibration_shots=CALIBRATION_SHOTS
             )
             yield name, made if techniques else None
-        yield "auto", Mitigation(auto=True, calibration_shots=CALIBRATION_SHOTS)
+        yield "auto", Mitigation(auto=True)
 
     def _repeat(
         self, name: str, mitigation: Mitigation | None, shots: int, repetitions: int

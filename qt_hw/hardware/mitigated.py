@@ -191,7 +191,7 @@ def calibration_plans(
             ansatz=factor,
             prepared=prepare(factor),
             combinations=(mitigation.combination,),
-            shots=mitigation.calibration_shots,
+            shots=mitigation.shots_of_calibration(None, paid=True),
             seed=(0,),
             first_part=first_part,
         )

@@ -181,12 +181,13 @@ class Calibrator:
         self, combinations: Sequence[Combination], seed: tuple[int, ...], first_part: int
     ) -> list[CalibrationPlan]:
         plans, part = [], first_part
+        each = self._mitigation.shots_of_calibration(self._shots, paid=self._backend.limits.paid)
         for one in self._circuits:
             plan = CalibrationPlan(
                 ansatz=one.ansatz,
                 prepared=one.prepared,
                 combinations=combinations,
-                shots=None if self._shots is None else self._mitigation.calibration_shots,
+                shots=None if self._shots is None else each,
                 seed=seed,
                 first_part=part,
             )

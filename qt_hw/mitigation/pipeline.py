@@ -27,7 +27,8 @@ class Mitigation:
         combination: The techniques; empty for ``auto`` until it has chosen.
         auto: Whether a calibration decides which techniques are used.
         calibration: One measured earlier; None measures what is needed, once.
-        calibration_shots: Shots of each calibration circuit.
+        calibration_shots: Shots of each calibration circuit; None: 8,192, for ``auto`` at least as
+            many as the vectors get, where circuits cost nothing.
 
     Raises:
         InputError: The techniques do not go together, or a number is wrong.
@@ -36,12 +37,11 @@ class Mitigation:
     combination: Combination = field(default_factory=Combination)
     auto: bool = False
     calibration: Calibration | None = None
-    calibration_shots: int = CALIBRATION_SHOTS
+    calibration_shots: int | None = None
 
     def __post_init__(self) -> None:
         """Check the shots."""
-        if check_shots(self.calibration_shots) is None:
-            raise InputError("a calibration needs a number of shots")
+        check_shots(self.calibration_shots)
 
     @classmethod
     def of(
@@ -94,13 +94,22 @@ class Mitigation:
             combination=Combination(tuple(techniques)),
             auto="auto" in names,
             calibration=known if known is calibration else Calibration.load(str(calibration)),
-            calibration_shots=calibration_shots or CALIBRATION_SHOTS,
+            calibration_shots=calibration_shots,
         )
 
     @property
     def name(self) -> str:
         """``"auto"``, or the names of the techniques joined by +."""
         return "auto" if self.auto else self.combination.name
+
+    def shots_of_calibration(self, shots: int | None, *, paid: bool) -> int:
+        """Return the shots of each calibration circuit for vectors of ``shots``.
+
+        A calibration with fewer shots than the vectors would blur the choice of ``auto``.
+        """
+        if self.calibration_shots is not None:
+            return self.calibration_shots
+        return max(CALIBRATION_SHOTS, shots or 0 if self.auto and not paid else 0)
 
     @property
     def options(self) -> dict[str, dict[str, Any]]:
