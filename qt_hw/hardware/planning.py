@@ -12,7 +12,7 @@ from qt_hw.execution.backend import Backend, Batch, Cost, Limits, Prepared
 from qt_hw.execution.dispatch import estimate
 from qt_hw.hardware.evaluation import Evaluation, angles_digest
 from qt_hw.hardware.mitigated import calibration_plans, chosen, data_items
-from qt_hw.mitigation.combination import CANDIDATES, Combination
+from qt_hw.mitigation.combination import CANDIDATES
 from qt_hw.mitigation.pipeline import Mitigation
 from qt_hw.training.build import make_ansatz
 from qt_hw.training.provenance import run_key
@@ -67,7 +67,6 @@ def batch_of(
     prepare: Callable[[Ansatz], Prepared],
     run: Run,
     limits: Limits,
-    among: Sequence[Combination] = CANDIDATES,
 ) -> tuple[Batch, Evaluation]:
     """Return what an evaluation measures, and its record with how that is combined.
 
@@ -78,7 +77,7 @@ def batch_of(
         PreflightError: It needs more shots.
     """
     angles = run.arrays()["angles"]
-    wanted = chosen(wanted, ansatz, prepare, angles, among)
+    wanted = chosen(wanted, ansatz, prepare, angles)
     made = wanted.made
     items, stored = data_items(made, ansatz, prepare, angles, wanted.shots, limits)
     for plan in calibration_plans(made, ansatz, prepare, first_part=len(items)):
@@ -105,9 +104,11 @@ def priced(
     """
     ansatz, left = make_ansatz(run.config.ansatz), list(CANDIDATES)
     while True:
-        batch, made = batch_of(wanted, ansatz, prepare, run, backend.limits, left)
+        angles = run.arrays()["angles"]
+        asked = chosen(wanted, ansatz, prepare, angles, left)
         last = wanted.mitigation != "auto" or len(left) == 1
         try:
+            batch, made = batch_of(asked, ansatz, prepare, run, backend.limits)
             cost = estimate(backend, batch)
         except PreflightError:
             if last:
@@ -115,5 +116,5 @@ def priced(
         else:
             if last or not refused(cost):
                 return batch, made, cost
-        taken = "raw" if made.chosen == "none" else made.chosen
+        taken = "raw" if asked.chosen == "none" else asked.chosen
         left = [one for one in left if one.name != taken]

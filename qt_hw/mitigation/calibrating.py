@@ -191,7 +191,9 @@ class CalibrationPlan:
 
     @cached_property
     def _angles(self) -> Array:
-        rng = np.random.default_rng(np.random.SeedSequence([*self.seed, self.first_part]))
+        # One number more than the streams of the items have, which draw their shots.
+        stream = np.random.SeedSequence([*self.seed, self.first_part, 1])
+        rng = np.random.default_rng(stream)
         shape = (self._rescale.circuits, self.ansatz.n_angles)
         if self._rescale.fit == "clifford":
             return np.asarray(rng.integers(0, 4, shape) * (np.pi / 2), dtype=np.float64)

@@ -42,6 +42,11 @@ class Mitigation:
     def __post_init__(self) -> None:
         """Check the shots."""
         check_shots(self.calibration_shots)
+        if not isinstance(self.calibration, Calibration | None):
+            raise InputError(
+                "Mitigation(calibration=…) takes a Calibration; for a file use "
+                "Mitigation.of(…, calibration=PATH) or Calibration.load(PATH)"
+            )
 
     @classmethod
     def of(
@@ -69,7 +74,7 @@ class Mitigation:
         >>> Mitigation.of(["zne", "readout"]).name
         'readout+zne'
         """
-        given = dict(options or {})
+        given = dict(_checked(options))
         if isinstance(value, Mitigation):
             return value
         parts = _parts(value)
@@ -140,6 +145,16 @@ class Mitigation:
 def _default(one: Technique) -> dict[str, Any]:
     """Return the options of a technique as it is by default; ``pec`` has no default noise."""
     return type(one)(noise=0.5).to_dict() if isinstance(one, Pec) else type(one)().to_dict()
+
+
+def _checked(options: Any) -> Mapping[str, Mapping[str, Any]]:
+    """Return the options of techniques, if they are a mapping of mappings."""
+    known = {} if options is None else options
+    if not isinstance(known, Mapping) or not all(isinstance(o, Mapping) for o in known.values()):
+        raise InputError(
+            f"mitigation: options map the name of a technique to its options, not {options!r}"
+        )
+    return known
 
 
 def _parts(value: Any) -> list[str | Technique]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -75,6 +75,10 @@ class Readout(Technique):
         _whole(self, "pairs", 1)
         if isinstance(self.confusion, Mapping):
             object.__setattr__(self, "confusion", load_confusion(self.confusion))
+        if isinstance(self.confusion, str | Sequence):
+            raise InputError(f"readout: confusion is a Confusion, not {self.confusion!r}")
+        if not isinstance(self.correlated, bool):
+            raise InputError(f"readout: correlated is true or false, not {self.correlated!r}")
         if self.correlated and self.pairs < 2:
             object.__setattr__(self, "pairs", 2)
 
@@ -117,6 +121,8 @@ class Zne(Technique):
         _one_of(self, "folding", ("global", "layers"))
         _one_of(self, "split", ("auto", "proportional", "equal"))
         _whole(self, "order", 1)
+        if isinstance(self.scales, str) or not isinstance(self.scales, Iterable):
+            raise InputError(f"zne: scales is a list of numbers, not {self.scales!r}")
         scales = tuple(_number("zne", "scales", scale) for scale in self.scales)
         if min(scales, default=0.0) < 1.0:
             raise InputError(f"zne: scale factors are 1 or more, not {list(self.scales)}")
@@ -308,8 +314,6 @@ def technique(name: str, options: Mapping[str, Any] | None = None) -> Technique:
     for key in given:
         if key not in known:
             raise UnknownName(f"option of {name}", key, known)
-    if "scales" in given and not isinstance(given["scales"], Sequence):
-        raise InputError(f"zne: scales is a list of numbers, not {given['scales']!r}")
     return kind(**given)
 
 

@@ -53,6 +53,8 @@ def test_a_known_confusion_comes_back() -> None:
         ("zen", {}, "did you mean 'zne'"),
         ("zne", {"scale": [1, 3]}, "did you mean 'scales'"),
         ("zne", {"scales": 3}, "scales is a list of numbers"),
+        ("readout", {"confusion": (0.1, 0.2)}, "confusion is a Confusion"),
+        ("readout", {"correlated": "no"}, "correlated is true or false"),
         ("zne", {"scales": [0.5, 3]}, "scale factors are 1 or more, not"),
         ("zne", {"scales": [1]}, "needs 2 or more different scale factors"),
         ("zne", {"scales": [3, 3]}, "needs 2 or more different scale factors"),
@@ -85,6 +87,15 @@ def test_wrong_options_are_refused_in_one_line(name: str, options: Any, words: s
     with pytest.raises((InputError, UnknownName)) as caught:
         technique(name, options)
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_wrong_kinds_of_options_are_refused() -> None:
+    with pytest.raises(InputError, match="scales is a list of numbers"):
+        Zne(scales=3.0)  # type: ignore[arg-type]
+    assert Zne(scales=np.array([1.0, 3.0])).scales == (1.0, 3.0)  # type: ignore[arg-type]
+    for options in (5, {"readout": 5}):
+        with pytest.raises(InputError, match="options map the name"):
+            Mitigation.of("readout", options=options)  # type: ignore[arg-type]
 
 
 def test_correlated_readout_takes_two_pairs_of_circuits() -> None:
