@@ -202,7 +202,10 @@ def test_importing_a_backend_loads_no_vendor_package(package: str) -> None:
     assert {name.split(".")[0] for name in python(code).split()} & HEAVY == set()
 
 
-def test_the_example_of_the_readme_runs() -> None:
+def test_the_examples_of_the_readme_run_one_after_the_other() -> None:
     readme = (ROOT / "README.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
-    assert re.search(r"trained for them +430 ", python(example))
+    examples = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    assert len(examples) == 2
+    said = python("\n".join([*examples, 'print("mitigated", float(p.sum()), tuple(p.shape))']))
+    assert re.search(r"trained for them +430 ", said)
+    assert re.search(r"mitigated 1\.0\d* \(32,\)|mitigated 0\.99999\d* \(32,\)", said)

@@ -235,7 +235,7 @@ def clock_wrong_by(days: int) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", wrong)
-        for place in ("qt_hw.execution.rows", "qt_hw.training.provenance"):
+        for place in ("qt_hw.execution.rows", "qt_hw.storage"):
             patch.setattr(f"{place}.datetime", Wrong)
         patch.setattr(
             "botocore.auth.get_current_datetime", lambda: Wrong.now(UTC).replace(tzinfo=None)
