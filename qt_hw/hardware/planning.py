@@ -36,8 +36,11 @@ def order(
     Raises:
         InputError: There is no such mitigation, or it does not go with an option.
         StorageError: The run is not finished.
+        MissingExtra: A technique needs mitiq.
     """
     made = Mitigation.of(mitigation, options=mitigation_options)
+    if made is not None:
+        made.combination.check_installed()
     if made is None and calibration_shots is not None:
         raise InputError("--calibration-shots belongs to --mitigation")
     if calibration_shots is not None and calibration_shots < 1:

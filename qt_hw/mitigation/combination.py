@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 
-from qt_hw.errors import InputError
+from qt_hw.errors import InputError, MissingExtra
 from qt_hw.mitigation.recipe import Recipe, Rule
 from qt_hw.mitigation.situation import Method
 from qt_hw.mitigation.techniques import (
@@ -97,6 +98,17 @@ class Combination:
     def bound(self) -> Technique | None:
         """The technique on bound circuits among them."""
         return next((one for one in self.techniques if one.bound), None)
+
+    def check_installed(self) -> None:
+        """Check that what the techniques need is there, before anything is measured.
+
+        Raises:
+            MissingExtra: mitiq is not installed.
+        """
+        zne = of_kind(self.techniques, Zne)
+        exponential = zne is not None and zne.fit == "exponential"
+        if (self.bound is not None or exponential) and find_spec("mitiq") is None:
+            raise MissingExtra(f"mitigation {self.name!r}", "mitigation")
 
     @property
     def differentiable(self) -> bool:

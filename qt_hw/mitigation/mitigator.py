@@ -59,7 +59,9 @@ class Mitigator:
         Raises:
             InputError: The calibration is of something else.
             PreflightError: More circuits than shots.
+            MissingExtra: A technique needs mitiq.
         """
+        mitigation.combination.check_installed()
         self.mitigation, self._circuits = mitigation, tuple(circuits)
         self._backend, self._shots = backend, shots
         self._variants: dict[int, tuple[Variant, ...]] = {}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
-from qt_hw.errors import InputError, UnknownName
+from qt_hw.errors import InputError, MissingExtra, UnknownName
 from qt_hw.mitigation import (
     Cdr,
     Confusion,
@@ -277,3 +278,17 @@ def test_what_forecasts_need_counts_twirls_once() -> None:
     np.testing.assert_allclose(method.weights, coefficients([1, 3], 1))
     np.testing.assert_allclose(method.shares, [0.5, 0.5])
     assert method.scales == (1.0, 3.0)
+
+
+@pytest.mark.parametrize("wanted", ["pec", "cdr", "lre", "ddd", "exponential"])
+def test_missing_packages_are_missed_before_anything_is_measured(
+    wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = {"pec": Pec(noise=0.01), "exponential": Zne(fit="exponential")}.get(wanted)
+    combination = Combination((Readout(), one or technique(wanted)))
+    combination.check_installed()
+    monkeypatch.setitem(sys.modules, "mitiq", None)
+    with pytest.raises(MissingExtra, match=r"qt-hw\[mitigation\]"):
+        combination.check_installed()
+    Combination((Readout(), Zne())).check_installed()
+    Combination((Readout(), Rescale())).check_installed()

@@ -25,7 +25,8 @@ Array = NDArray[np.float64]
 def exponential(scales: Sequence[float], vectors: ArrayLike) -> tuple[Array, str | None]:
     """Return the vector at noise scale 0 of the fits 1/D + b·exp(-c·scale), one per component.
 
-    The components do not add up to 1 exactly, other than with linear extrapolation.
+    The components do not add up to 1 exactly, other than with linear extrapolation. Where one is
+    less than 1e-6 away from 1/D, mitiq takes 1e-6, so that its logarithm does not run away.
 
     Args:
         scales: Noise scale factors, ``(m,)``, two or more different ones.
