@@ -82,7 +82,7 @@ def _measured(run: Run, device: str, shots: int) -> dict[str, list[float]]:
     from qt_hw.training.run import task_of
     from qt_hw.training.trainer import all_metrics
 
-    model, where, out = run.model(), backend(device), dict[str, list[float]]()
+    model, where, out = run.quantum(), backend(device), dict[str, list[float]]()
     task = task_of(run.config, None)
     data, generator = task.load(), model.generator
     for method in ("none", *list(METHODS)[2:]):

@@ -46,6 +46,7 @@ def open_backend(device: str | None, options: Mapping[str, Any]) -> AerBackend:
         optimization_level=checked.optimization_level,
         seed_transpiler=checked.seed_transpiler,
         layout=checked.layout,
+        noise_scale=checked.noise_scale,
     )
     return AerBackend(checked, snapshot)
 
@@ -65,13 +66,17 @@ class AerBackend(LocalBackend):
         super().__init__()
         self.name = "aer" if snapshot is None else f"aer:{snapshot.name}"
         self._options, self._snapshot = options, snapshot
-        self._noise = with_calibration(options.noise, options.calibration)
+        scale = options.noise_scale
+        noise = with_calibration(options.noise, options.calibration, scale)
+        self._noise_text = None if noise is None else noise.text
+        # Noise times 0 is none: the ideal simulator, not a density matrix without errors.
+        self._noise = noise if scale else None
         self._simulator = Simulator(self._noise, options.max_density_qubits)
         self._simulators: dict[tuple[int, ...], Simulator] = {}
         self._prepared: OrderedDict[Ansatz, Prepared] = OrderedDict()
         # A state, its probabilities and a copy of them.
         most = int(math.log2(options.memory_limit / 32))
-        noisy = self._noise is not None or snapshot is not None
+        noisy = self._noise is not None or (snapshot is not None and scale > 0)
         exact = self._noise is None or self._noise.exact
         exact = exact and not (noisy and options.max_density_qubits == 0)
         self.limits = Limits(
@@ -102,7 +107,7 @@ class AerBackend(LocalBackend):
             if self._noise is not None:
                 self._noise.check(form.circuit)
             verify_form(ansatz, form)
-            return Prepared.of(form, properties={"noise": self._noise_text()})
+            return Prepared.of(form, properties={"noise": self._noise_text})
         compiled = self._snapshot.compile(ansatz)
         verify_form(ansatz, compiled.form)
         with_channels(compiled.form.circuit, self._snapshot.noise(compiled.physical))
@@ -143,7 +148,7 @@ class AerBackend(LocalBackend):
             return self._simulator
         physical = self._snapshot.check(circuit)
         if physical not in self._simulators:
-            noise = self._snapshot.noise(physical)
+            noise = self._snapshot.noise(physical) if self._snapshot.scale else None
             self._simulators[physical] = Simulator(noise, self._options.max_density_qubits)
         return self._simulators[physical]
 
@@ -162,7 +167,8 @@ class AerBackend(LocalBackend):
         packages = ["qiskit", "qiskit-aer", *(["qiskit-ibm-runtime"] if device else [])]
         text = {
             "name": self.name,
-            "noise": self._noise_text(),
+            "noise": self._noise_text,
+            **({} if options.noise_scale == 1.0 else {"noise_scale": options.noise_scale}),
             "device": device,
             "form": options.form,
             "max_density_qubits": options.max_density_qubits,
@@ -171,6 +177,3 @@ class AerBackend(LocalBackend):
         }
         result: dict[str, Any] = json.loads(json.dumps(text))
         return result
-
-    def _noise_text(self) -> str | None:
-        return None if self._noise is None else self._noise.text

@@ -22,7 +22,7 @@ _KEYS = ("confusion", "decay", "two_qubit_gates")
 _USE = "use the dict of a Confusion, or the file that Calibration.save wrote"
 
 
-def with_calibration(noise: Any, calibration: Any) -> Noise | None:
+def with_calibration(noise: Any, calibration: Any, scale: float = 1.0) -> Noise | None:
     """Return the noise of the option ``noise`` together with what was measured of a device.
 
     The calibration, or the JSON file at a path, holds:
@@ -42,12 +42,13 @@ def with_calibration(noise: Any, calibration: Any) -> Noise | None:
     Args:
         noise: The option ``noise``: text or None; its errors act before the calibration's.
         calibration: A mapping, an object with ``to_dict()``, a path, or None.
+        scale: Factor on the error rates of ``noise``, as text.
 
     Raises:
         InputError: Not such a calibration, or a second readout beside it.
         StorageError: The file cannot be read.
     """
-    base = make_noise(noise)
+    base = make_noise(noise, scale)
     if calibration is None:
         return base
     if base is not None and (base.given is not None or base.readout):

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qt_hw.errors import InputError
+from qt_hw_aer.scale import scaled_term, scaled_text
 from qt_hw_aer.spec import FORMS, Term, parse_noise
 from qt_hw_aer.terms import expanded, gate_errors
 
@@ -154,8 +155,12 @@ class Noise:
             )
 
 
-def make_noise(noise: Any) -> Noise | None:
+def make_noise(noise: Any, scale: float = 1.0) -> Noise | None:
     """Return the noise of an option's value: None, a specification, or a ``NoiseModel``.
+
+    Args:
+        noise: The option.
+        scale: Factor on the error rates of a specification (see ``qt_hw_aer.scale``).
 
     Raises:
         InputError: Something else, or a specification that does not parse.
@@ -165,7 +170,7 @@ def make_noise(noise: Any) -> Noise | None:
     if noise is None:
         return None
     if isinstance(noise, str):
-        return _from_terms(parse_noise(noise))
+        return _from_terms(parse_noise(noise), scale)
     if isinstance(noise, NoiseModel):
         return _from_model(noise)
     raise InputError(
@@ -174,8 +179,10 @@ def make_noise(noise: Any) -> Noise | None:
     )
 
 
-def _from_terms(given: Sequence[Term]) -> Noise:
+def _from_terms(given: Sequence[Term], scale: float) -> Noise:
     terms, text = expanded(given)
+    if scale != 1.0:
+        terms = [scaled_term(term, scale) for term in terms] if scale else []
     readout: dict[int | None, Matrix] = {}
     pairs = [gate_errors(term) for term in terms if term.kind != "readout"]
     for term in terms:
@@ -191,7 +198,7 @@ def _from_terms(given: Sequence[Term]) -> Noise:
             (name, None): two for name in TWO_QUBIT
         }
     return Noise(
-        text=text,
+        text=scaled_text(text, scale),
         errors=errors,
         readout=readout,
         gates=frozenset(name for name, _ in errors) or None,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from qt_hw.errors import InputError, UnknownName
 from qt_hw_aer.checks import default_memory_limit
+from qt_hw_aer.scale import check_scale
 
 __all__ = ["FORMS", "Options", "read_options"]
 
@@ -23,6 +24,9 @@ class Options:
             without a device.
         calibration: What was measured of a device, as noise: a ``Confusion``, a mapping, or the
             path of a JSON file (see ``qt_hw_aer.calibrated``); only without a device.
+        noise_scale: Factor on all error rates of the device or of noise given as text, at least 0
+            (see ``qt_hw_aer.scale``); 0 is noiseless. The circuit is the same at all factors
+            above 0, and on a device at 0 too.
         form: The form to differentiate; ``"auto"`` takes the native one on an ideal device
             where Aer can bind its gates, else the lowered one.
         max_density_qubits: Most qubits (ancillas included) of a noisy circuit whose exact law
@@ -35,6 +39,7 @@ class Options:
 
     noise: Any = None
     calibration: Any = None
+    noise_scale: float = 1.0
     form: str = "auto"
     max_density_qubits: int = 9
     memory_limit: int = field(default_factory=default_memory_limit)
@@ -72,6 +77,8 @@ def read_options(options: Mapping[str, Any], device: str | None) -> Options:
         raise InputError(
             f"'aer:{device}' takes its noise from the device; use 'aer' with calibration="
         )
+    result = replace(result, noise_scale=check_scale(result.noise_scale))
+    _check_scalable(result, device)
     if result.form not in FORMS:
         raise UnknownName("form", str(result.form), FORMS)
     if device is not None and result.form == "native":
@@ -82,6 +89,19 @@ def read_options(options: Mapping[str, Any], device: str | None) -> Options:
             raise InputError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
     _check_layout(result.layout)
     return result
+
+
+def _check_scalable(options: Options, device: str | None) -> None:
+    if options.noise_scale == 1.0 or device is not None:
+        return
+    given = "nothing" if options.noise is None else type(options.noise).__name__
+    if options.calibration is not None:
+        given = "calibration="
+    if given != "str":
+        raise InputError(
+            "noise_scale= scales noise given as text, e.g. noise='readout(p=0.02)', or a device's, "
+            f"e.g. 'aer:fake_torino', not {given}; leave it out"
+        )
 
 
 def _check_layout(layout: Any) -> None:

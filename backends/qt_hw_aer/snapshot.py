@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qt_hw.errors import InputError, MissingExtra, PreflightError, UnknownName
 from qt_hw.execution.transpile import Compiled, transpile
 from qt_hw_aer.noise import Noise, noise_of_target
+from qt_hw_aer.scale import scaled_target, scaled_text
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -70,6 +71,7 @@ class Snapshot:
         optimization_level: int = 3,
         seed_transpiler: int = 0,
         layout: Sequence[int] | None = None,
+        noise_scale: float = 1.0,
     ) -> None:
         """Load the device.
 
@@ -78,6 +80,8 @@ class Snapshot:
             optimization_level: Qiskit's, 0 to 3.
             seed_transpiler: Seed of layout and routing.
             layout: Physical qubit of each logical qubit; None lets the transpiler choose.
+            noise_scale: Factor on all error rates. Circuits are compiled for the device as it
+                is, so that they are the same at every factor.
 
         Raises:
             UnknownName: No such fake backend.
@@ -94,6 +98,8 @@ class Snapshot:
         if "rz" not in self.target.operation_names:
             raise PreflightError([f"{name} has no RZ gate; choose a newer device (fake_torino)"])
         self.calibration_date = str(device.properties().last_update_date.isoformat())
+        self.scale = noise_scale
+        self._noisy = self.target if noise_scale == 1.0 else scaled_target(self.target, noise_scale)
         self._level, self._seed = optimization_level, seed_transpiler
         self._layout = None if layout is None else [int(q) for q in layout]
         self._noises: dict[tuple[int, ...], Noise] = {}
@@ -131,8 +137,8 @@ class Snapshot:
     def noise(self, physical: tuple[int, ...]) -> Noise:
         """Return the noise of these physical qubits, numbered as in the circuit."""
         if physical not in self._noises:
-            text = f"{self.name}@{self.calibration_date}"
-            self._noises[physical] = noise_of_target(reduced(self.target, physical), text)
+            text = scaled_text(f"{self.name}@{self.calibration_date}", self.scale)
+            self._noises[physical] = noise_of_target(reduced(self._noisy, physical), text)
         return self._noises[physical]
 
     def check(self, circuit: QuantumCircuit) -> tuple[int, ...]:
@@ -164,13 +170,15 @@ class Snapshot:
 
         Times are those of ``layout`` then ``ancillas``, readout errors those of ``layout``: where
         the logical qubits are measured. They start on ``initial_layout``. Errors of gates are given
-        for the qubits on which the circuit has them.
+        for the qubits on which the circuit has them. Rates are those of the scaled noise.
         """
         physical, n_measured = compiled.physical, len(compiled.start)
         noise = self.noise(physical)
-        qubits = self.target.qubit_properties
+        qubits = self._noisy.qubit_properties
+        scaled = {} if self.scale == 1.0 else {"noise_scale": self.scale}
         return {
             "device": self.name,
+            **scaled,
             "n_device_qubits": int(self.target.num_qubits),
             "initial_layout": list(compiled.start),
             "layout": list(physical[:n_measured]),
@@ -179,7 +187,7 @@ class Snapshot:
             "t2_s": [_number(qubits[q].t2) for q in physical],
             "readout_p01": [float(noise.readout[i][0, 1]) for i in range(n_measured)],
             "readout_p10": [float(noise.readout[i][1, 0]) for i in range(n_measured)],
-            "gate_errors": compiled.gate_errors(self.target),
+            "gate_errors": compiled.gate_errors(self._noisy),
             "optimization_level": self._level,
             "seed_transpiler": self._seed,
             **compiled.statistics(),

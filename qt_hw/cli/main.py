@@ -14,7 +14,7 @@ from typing import TextIO
 
 import typer
 
-from qt_hw.cli import collect, estimate, export, info, jobs, run, status, submit
+from qt_hw.cli import collect, estimate, export, info, jobs, run, status, study, submit
 from qt_hw.errors import MitigationWarning, Pending, QtHwError, StorageError
 
 __all__ = ["app", "main"]
@@ -30,6 +30,8 @@ app = typer.Typer(
 )
 app.command("run", rich_help_panel="Training")(run.run)
 app.command("export", rich_help_panel="Training")(export.export)
+app.command("study", rich_help_panel="Studies")(study.study)
+app.command("report", rich_help_panel="Studies")(study.report)
 app.command("estimate", rich_help_panel="Hardware")(estimate.estimate)
 app.command("submit", rich_help_panel="Hardware")(submit.submit)
 app.command("status", rich_help_panel="Hardware")(status.status)

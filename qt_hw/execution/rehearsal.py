@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from qt_hw.errors import InputError
+from qt_hw.execution.registry import open_backend
 
-__all__ = ["rehearse"]
+__all__ = ["costs_money", "rehearse"]
 
 #: Packages announce stand-ins in this group, under the prefix of their backend.
 GROUP = "qt_hw.rehearsals"
@@ -37,3 +38,21 @@ def rehearse(name: str, state: Path, **options: Any) -> AbstractContextManager[N
         raise InputError(f"{name!r} needs no rehearsal: it runs on this machine, free of charge")
     context: AbstractContextManager[None] = found[prefix].load()(device or None, state, **options)
     return context
+
+
+def costs_money(name: str) -> bool:
+    """Return whether circuits on backend ``name`` cost money; nobody is asked over the network.
+
+    Raises:
+        UnknownName: There is no such backend.
+        MissingExtra: The backend's packages are not installed.
+    """
+    prefix, _, device = name.partition(":")
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if prefix not in found:
+        return open_backend(name).limits.paid
+    try:
+        found[prefix].load()(device or None, Path())
+    except InputError:  # it needs no rehearsal, or there is no such device: opening it tells
+        return open_backend(name).limits.paid
+    return True

@@ -34,10 +34,16 @@ def order(
     """Return an evaluation as it is asked for, without a number; ``fields`` are its attributes.
 
     Raises:
-        InputError: There is no such mitigation, or it does not go with an option.
+        InputError: There is no such mitigation, or it does not go with an option; or the run is a
+            control.
         StorageError: The run is not finished.
         MissingExtra: A technique needs mitiq.
     """
+    if (control := run.config.control.name) != "none":
+        raise InputError(
+            f"{run.folder} is the control {control!r}, whose vector no trained circuit makes: "
+            "submit a run without a control"
+        )
     made = Mitigation.of(mitigation, options=mitigation_options)
     if made is not None:
         made.combination.check_installed()

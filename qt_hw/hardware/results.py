@@ -58,7 +58,7 @@ class Bench:
     @cached_property
     def model(self) -> QuantumTrain:
         """The trained model, whose own circuits run on the exact engine."""
-        return self.run.model(self._target, LocalExecutor(StatevectorBackend()))
+        return self.run.quantum(self._target, LocalExecutor(StatevectorBackend()))
 
     @cached_property
     def task(self) -> Task:

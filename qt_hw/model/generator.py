@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any, Self
 
@@ -19,11 +19,13 @@ from qt_hw.execution.backend import Backend
 from qt_hw.execution.executor import Executor
 from qt_hw.execution.statevector_backend import StatevectorBackend
 from qt_hw.mitigation.calibration import Calibration
+from qt_hw.mitigation.mitigator import Mitigator
 from qt_hw.model.gradient import ExactRule
 from qt_hw.model.measurement import Measurement, as_array
 from qt_hw.model.setup import Factor, Setup, Usage
+from qt_hw.model.source import Source
 
-__all__ = ["Generator", "probabilities"]
+__all__ = ["Generator", "initial_angles", "probabilities"]
 
 
 class _GateAngles(torch.autograd.Function):
@@ -180,7 +182,14 @@ def probabilities(
     return out if checked.ndim == 2 else out[0]
 
 
-class Generator(nn.Module):
+def initial_angles(n_angles: int, seed: int) -> Tensor:
+    """Return angles uniform in (-π, π), ``(n_angles,)`` float64."""
+    source = torch.Generator().manual_seed(seed % 2**63)
+    uniform = torch.rand(n_angles, generator=source, dtype=torch.float64)
+    return (2.0 * uniform - 1.0) * torch.pi
+
+
+class Generator(Source):
     """The quantum parameter generator: owns the angles, returns their probability vector.
 
     The vectors are measured once per value of the angles; any number of forward and backward
@@ -231,9 +240,7 @@ class Generator(nn.Module):
 
     def _initial(self, angles: Tensor | None) -> Tensor:
         if angles is None:
-            source = torch.Generator().manual_seed(self.seed % 2**63)
-            uniform = torch.rand(self.ansatz.n_angles, generator=source, dtype=torch.float64)
-            return (2.0 * uniform - 1.0) * torch.pi
+            return initial_angles(self.ansatz.n_angles, self.seed)
         checked = _checked_angles(self.ansatz, angles)
         if checked.ndim != 1:
             raise InputError(f"initial angles must be ({self.ansatz.n_angles},)")
@@ -258,6 +265,26 @@ class Generator(nn.Module):
     def n_bins(self) -> int:
         """Number of outcomes, ``2**n_qubits``."""
         return 1 << self.ansatz.n_qubits
+
+    @property
+    def mitigator(self) -> Mitigator | None:
+        return self.setup.mitigator
+
+    @property
+    def immediate(self) -> bool:
+        return self.setup.executor.immediate
+
+    def circuits(self) -> Sequence[Factor]:
+        return self.setup.factors
+
+    def binding_counts(self) -> dict[str, int]:
+        return dict(self.ansatz.binding_counts())
+
+    def trained_angles(self) -> Tensor:
+        return self.angles.detach()
+
+    def ideal(self) -> Tensor:
+        return probabilities(self.ansatz, self.angles.detach())
 
     def forward(self) -> Tensor:
         """Return the vector of the present angles, ``(2**n,)`` float64."""

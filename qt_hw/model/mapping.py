@@ -146,11 +146,16 @@ class _Stack(Mapping):
         self.hidden = tuple(_whole("every hidden width", width) for width in hidden)
         self.layers = nn.Sequential()
 
+    @property
+    def n_features(self) -> int:
+        """Number of inputs: the digits of a label and x."""
+        return self.n_qubits + 1
+
     def _activation(self) -> nn.Module | None:
         return None
 
     def _build(self, generator: torch.Generator) -> None:
-        widths = (self.n_qubits + 1, *self.hidden, self.chunk_size)
+        widths = (self.n_features, *self.hidden, self.chunk_size)
         for index, (n_in, n_out) in enumerate(pairwise(widths)):
             activation = self._activation()
             if index and activation is not None:

@@ -18,13 +18,14 @@ class ParameterReport:
         n_trained: Trained numbers that generate them: angles + mapping + scaling.
         n_kept: Target parameters that are not generated and require a gradient: trained as usual.
         share: ``n_trained / n_generated``.
-        breakdown: Trained numbers by part: ``angles``, ``mapping``, ``scaling``.
-        n_qubits: Qubits of the ansatz.
+        breakdown: Trained numbers by part: ``angles``, ``mapping``, ``scaling``; of controls,
+            others.
+        n_qubits: Qubits of the ansatz; 0 for a control without a vector, as the next three.
         chunk_size: Weights per basis state.
         bins_used: Basis states that feed weights.
         bins: All basis states; those beyond ``bins_used`` are surplus.
         circuit_share: Fraction of the variance of the mapping's outputs that comes from p (see
-            ``QuantumTrain.circuit_share``).
+            ``GeneratedModel.circuit_share``).
     """
 
     n_target: int
@@ -52,9 +53,13 @@ class ParameterReport:
             ("trained for them", f"{self.n_trained:,} ({parts})"),
             ("trained / generated", f"{100 * self.share:.2f} %"),
             ("trained directly", f"{self.n_kept:,}"),
-            ("qubits", f"{self.n_qubits}"),
-            ("basis states used", f"{self.bins_used:,} of {self.bins:,}, {self.chunk_size} each"),
-            ("circuit's share", f"{100 * self.circuit_share:.1f} %"),
         ]
+        if self.bins:
+            used = f"{self.bins_used:,} of {self.bins:,}, {self.chunk_size} each"
+            rows += [
+                ("qubits", f"{self.n_qubits}"),
+                ("basis states used", used),
+                ("circuit's share", f"{100 * self.circuit_share:.1f} %"),
+            ]
         width = max(len(name) for name, _ in rows)
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)

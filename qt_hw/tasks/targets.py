@@ -7,6 +7,7 @@ rules, drawn from a given generator.
 from __future__ import annotations
 
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,15 @@ from torch import nn
 
 from qt_hw.errors import InputError, UnknownName
 
-__all__ = ["TargetInfo", "build_target", "check_fit", "known_targets", "target_info"]
+__all__ = [
+    "TargetInfo",
+    "build_target",
+    "check_fit",
+    "hidden_widths",
+    "known_targets",
+    "target_info",
+    "unallocated",
+]
 
 Activation = type[nn.Module] | None
 
@@ -44,16 +53,24 @@ class TargetInfo:
     source: str
 
 
+def _dense(hidden: int) -> TargetInfo:
+    return TargetInfo(
+        name=f"mlp-64-{hidden}-10",
+        n_weights=(64 + 1) * hidden + (hidden + 1) * 10,
+        input_shape=(64,),
+        activation="relu",
+        source="a small dense network for 8x8 images",
+    )
+
+
+_MLP = re.compile(r"mlp-64-([1-9]\d*)-10")
+_MOST_HIDDEN = 4096
+_PATTERN = f"mlp-64-H-10 with H from 1 to {_MOST_HIDDEN}"
+
 _TARGETS = {
     info.name: info
     for info in (
-        TargetInfo(
-            name="mlp-64-32-10",
-            n_weights=2_410,
-            input_shape=(64,),
-            activation="relu",
-            source="a small dense network for 8x8 images",
-        ),
+        _dense(32),
         TargetInfo(
             name="cnn-mnist",
             n_weights=6_690,
@@ -73,7 +90,7 @@ _TARGETS = {
 
 
 def known_targets() -> tuple[str, ...]:
-    """Return the names that ``build_target`` accepts.
+    """Return the names that ``build_target`` accepts, besides ``mlp-64-H-10`` of other widths.
 
     >>> known_targets()
     ('mlp-64-32-10', 'cnn-mnist', 'cnn-cifar')
@@ -84,15 +101,31 @@ def known_targets() -> tuple[str, ...]:
 def target_info(name: str) -> TargetInfo:
     """Return the facts of a target.
 
+    Args:
+        name: One of ``known_targets()``, or ``mlp-64-H-10`` with H hidden units, 1 to 4096.
+
     Raises:
         UnknownName: There is no such target.
 
     >>> target_info("cnn-cifar").n_weights
     285226
+    >>> target_info("mlp-64-8-10").n_weights
+    610
     """
-    if name not in _TARGETS:
-        raise UnknownName("target", str(name), known_targets())
-    return _TARGETS[name]
+    if name in _TARGETS:
+        return _TARGETS[name]
+    hidden = _hidden(name)
+    if hidden is None:
+        raise UnknownName("target", str(name), (*known_targets(), _PATTERN))
+    return _dense(hidden)
+
+
+def _hidden(name: str) -> int | None:
+    """Return the hidden units of a dense target, None for another name."""
+    match = _MLP.fullmatch(str(name))
+    if match is None or not 1 <= int(match[1]) <= _MOST_HIDDEN:
+        return None
+    return int(match[1])
 
 
 def check_fit(name: str, input_shape: Sequence[int]) -> None:
@@ -119,15 +152,20 @@ def check_fit(name: str, input_shape: Sequence[int]) -> None:
 
 
 def build_target(
-    name: str, generator: torch.Generator, *, activation: str | None = None
+    name: str,
+    generator: torch.Generator,
+    *,
+    activation: str | None = None,
+    widths: Sequence[int] | None = None,
 ) -> nn.Module:
     """Return a freshly initialised target network, float32 on the CPU.
 
     Args:
-        name: One of ``known_targets()``.
+        name: See ``target_info``.
         generator: Source of all randomness (a CPU generator); torch's global one is not touched.
         activation: ``"none"``, ``"relu"`` or ``"tanh"`` after every hidden layer; by default
             the target's own: ReLU for the dense network, none for the published CNNs.
+        widths: In place of ``hidden_widths(name)``.
 
     Raises:
         UnknownName: There is no such target or activation.
@@ -137,43 +175,68 @@ def build_target(
     >>> sum(p.numel() for p in net.parameters())
     2410
     """
-    info = target_info(name)
+    target_info(name)
     if not isinstance(generator, torch.Generator) or generator.device.type != "cpu":
         raise InputError(
             f"generator must be a torch.Generator on the CPU, got {generator!r}: "
             "pass torch.Generator().manual_seed(0)"
         )
-    chosen = info.activation if activation is None else activation
-    if chosen not in _ACTIVATIONS:
-        raise UnknownName("activation", str(chosen), tuple(_ACTIVATIONS))
     # Built without memory first: the constructors of torch would draw from its global generator.
-    network = _BUILDERS[name](_ACTIVATIONS[chosen]).to_empty(device="cpu")
+    network = unallocated(name, activation, widths).to_empty(device="cpu")
     _initialise(network, generator)
     return network
 
 
-def _mlp(activation: Activation) -> nn.Sequential:
+def hidden_widths(name: str) -> tuple[int, ...]:
+    """Return the channels of the convolutions, then the units of the hidden dense layers.
+
+    Raises:
+        UnknownName: There is no such target.
+
+    >>> hidden_widths("cnn-mnist")
+    (8, 12, 20)
+    """
+    target_info(name)
+    hidden = _hidden(name)
+    return _WIDTHS[name] if hidden is None else (hidden,)
+
+
+def unallocated(
+    name: str, activation: str | None = None, widths: Sequence[int] | None = None
+) -> nn.Module:
+    """Return a target without memory for its weights; arguments as in ``build_target``.
+
+    Raises:
+        UnknownName: There is no such target or activation.
+    """
+    info = target_info(name)
+    chosen = info.activation if activation is None else activation
+    if chosen not in _ACTIVATIONS:
+        raise UnknownName("activation", str(chosen), tuple(_ACTIVATIONS))
+    build = _BUILDERS.get(name, _mlp)
+    return build(_ACTIVATIONS[chosen], hidden_widths(name) if widths is None else tuple(widths))
+
+
+def _mlp(activation: Activation, widths: tuple[int, ...]) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    _add(layers, "fc1", _linear(64, 32), activation)
-    layers["fc2"] = _linear(32, 10)
+    (hidden,) = widths
+    _add(layers, "fc1", _linear(64, hidden), activation)
+    layers["fc2"] = _linear(hidden, 10)
     return nn.Sequential(layers)
 
 
 def _cnn(
-    activation: Activation,
-    *,
-    channels: tuple[int, int, int],
-    padding: int,
-    dense: tuple[int, ...],
+    activation: Activation, widths: tuple[int, ...], *, n_in: int, padding: int, positions: int
 ) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for k, (n_in, n_out) in enumerate(pairwise(channels), start=1):
-        _add(layers, f"conv{k}", _conv(n_in, n_out, padding), activation)
+    channels, dense = (n_in, *widths[:2]), (positions * widths[1], *widths[2:], 10)
+    for k, (before, after) in enumerate(pairwise(channels), start=1):
+        _add(layers, f"conv{k}", _conv(before, after, padding), activation)
         layers[f"pool{k}"] = nn.MaxPool2d(2)
     layers["flatten"] = nn.Flatten()
-    for k, (n_in, n_out) in enumerate(pairwise(dense), start=1):
+    for k, (before, after) in enumerate(pairwise(dense), start=1):
         last = k == len(dense) - 1
-        _add(layers, f"fc{k}", _linear(n_in, n_out), None if last else activation)
+        _add(layers, f"fc{k}", _linear(before, after), None if last else activation)
     return nn.Sequential(layers)
 
 
@@ -206,8 +269,8 @@ def _initialise(network: nn.Module, generator: torch.Generator) -> None:
                 nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
 
 
-_BUILDERS: dict[str, Callable[[Activation], nn.Module]] = {
-    "mlp-64-32-10": _mlp,
-    "cnn-mnist": partial(_cnn, channels=(1, 8, 12), padding=0, dense=(192, 20, 10)),
-    "cnn-cifar": partial(_cnn, channels=(3, 16, 32), padding=2, dense=(2048, 128, 64, 10)),
+_WIDTHS = {"cnn-mnist": (8, 12, 20), "cnn-cifar": (16, 32, 128, 64)}
+_BUILDERS: dict[str, Callable[[Activation, tuple[int, ...]], nn.Module]] = {
+    "cnn-mnist": partial(_cnn, n_in=1, padding=0, positions=16),
+    "cnn-cifar": partial(_cnn, n_in=3, padding=2, positions=64),
 }

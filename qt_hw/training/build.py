@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,11 +16,15 @@ from qt_hw.errors import ConfigError
 from qt_hw.execution.executor import Executor, closed_executor
 from qt_hw.execution.registry import open_backend
 from qt_hw.mitigation.pipeline import Mitigation
+from qt_hw.model.controls.make import Recipe, make_control, quantum_count
 from qt_hw.model.mapping import AffineMapping, Mapping, MlpMapping, MpsMapping
 from qt_hw.model.quantum_train import QuantumTrain
 from qt_hw.model.scaling import Scaling
-from qt_hw.tasks import Task, build_target, get_task
+from qt_hw.model.trainable import Trainable
+from qt_hw.tasks import Task, build_target, get_task, known_targets
+from qt_hw.tasks.narrowed import narrowed
 from qt_hw.training.config import (
+    CUSTOM,
     AnsatzConfig,
     FactorConfig,
     MappingConfig,
@@ -32,16 +38,19 @@ if TYPE_CHECKING:
     from qt_hw.execution.backend import Backend
 
 __all__ = [
+    "check_control",
     "make_ansatz",
     "make_backend",
     "make_mapping",
     "make_mitigation",
     "make_model",
+    "make_quantum",
     "make_scaling",
     "make_target",
     "make_task",
 ]
 
+_UNMITIGATED = MitigationConfig()
 _MAPPING_KEYS = {
     "affine": ("hidden",),
     "mlp": ("hidden", "activation"),
@@ -125,9 +134,19 @@ def make_mitigation(config: MitigationConfig) -> Mitigation | None:
 
 
 def make_target(config: RunConfig) -> nn.Module:
-    """Return the classical network of ``[target]``, initialised from ``seeds.init``."""
-    generator = torch.Generator().manual_seed(config.seeds.init)
-    return build_target(config.target.name, generator, activation=config.target.activation)
+    """Return the classical network of ``[target]``, initialised from ``seeds.init``.
+
+    For the control ``smaller-target`` it is narrower.
+
+    Raises:
+        ConfigError: Even the narrowest is too large.
+    """
+    name, activation = config.target.name, config.target.activation
+    network = build_target(name, _seeded(config), activation=activation)
+    if config.control.name != "smaller-target":
+        return network
+    most = quantum_count(_recipe(config, network))
+    return narrowed(name, most, _seeded(config), activation, _selects(config))
 
 
 def make_task(config: TaskConfig) -> Task:
@@ -137,15 +156,71 @@ def make_task(config: TaskConfig) -> Task:
 
 def make_model(
     config: RunConfig, target: nn.Module | None = None, executor: Executor | None = None
+) -> Trainable:
+    """Return the whole model, ready for its first step: with a circuit, or the control.
+
+    Args:
+        config: What to build.
+        target: See ``make_quantum``.
+        executor: See ``make_quantum``; a control runs no circuit there but that of frozen angles.
+
+    Raises:
+        ConfigError: A control would be measured, or it cannot be made.
+    """
+    if config.control.name == "none":
+        return make_quantum(config, target, executor)
+    check_control(config)
+    network = make_target(config) if target is None else target
+    model = make_control(config.control.name, _recipe(config, network, executor))
+    model.generator.seed = config.seeds.sampling
+    return model
+
+
+def check_control(config: RunConfig) -> None:
+    """Refuse a control that would be measured, or that cannot be made.
+
+    Raises:
+        ConfigError: Says which key to change.
+    """
+    name, backend = config.control.name, config.backend.name
+    if name == "none":
+        return
+    if not config.is_noiseless or backend != "statevector" or config.mitigation != _UNMITIGATED:
+        raise ConfigError(
+            f"control.name: {name!r} is trained without shots and noise; add --set "
+            "backend.name=statevector --set backend.shots= (in Python: config.noiseless())"
+        )
+    if name == "smaller-target" and config.target.name == CUSTOM:
+        raise ConfigError(
+            "control.name: 'smaller-target' cannot narrow a network of your own; it takes a named "
+            f"target ({', '.join(known_targets())})"
+        )
+    if name == "pruned" and config.optimizer.early_stopping is not None:
+        raise ConfigError(
+            "control.name: 'pruned' prunes after half of optimizer.steps, which early stopping "
+            "may not reach; take optimizer.early_stopping out"
+        )
+
+
+def make_quantum(
+    config: RunConfig, target: nn.Module | None = None, executor: Executor | None = None
 ) -> QuantumTrain:
-    """Return the whole model, ready for its first step.
+    """Return the model with a circuit, ready for its first step.
 
     Args:
         config: What to build.
         target: Takes the place of the network that ``[target]`` names.
         executor: Where its circuits run; without it on the backend that ``[backend]`` names,
             where a paid one is prepared for but refuses to run.
+
+    Raises:
+        ConfigError: The configuration asks for a control.
     """
+    if config.control.name != "none":
+        raise ConfigError(
+            f"the control {config.control.name!r} has no circuit of its own to measure; leave out "
+            "control.name, or train it with qt-hw run"
+        )
     options: dict[str, Any] = {}
     if config.target.select is not None:
         options["select"] = config.target.select
@@ -172,3 +247,26 @@ def _factor(config: FactorConfig) -> Ansatz:
         raise ConfigError(f"ansatz: ring belongs to RyCnot, not to {config.name}")
     kind = U3Cu3 if config.name == "U3Cu3" else HardwareEfficient
     return kind(config.n_qubits, config.n_layers)
+
+
+def _recipe(config: RunConfig, target: nn.Module, executor: Executor | None = None) -> Recipe:
+    return Recipe(
+        target=target,
+        ansatz=make_ansatz(config.ansatz),
+        mapping=make_mapping(config.mapping),
+        scaling=make_scaling(config.scaling),
+        select=config.target.select,
+        seed=config.seeds.init,
+        backend=executor or closed_executor(make_backend(config)),
+        steps=config.optimizer.steps,
+    )
+
+
+def _seeded(config: RunConfig) -> torch.Generator:
+    return torch.Generator().manual_seed(config.seeds.init)
+
+
+def _selects(config: RunConfig) -> Callable[[str], bool]:
+    """Return whether ``target.select`` chooses a parameter, by name."""
+    patterns = ("*",) if config.target.select is None else config.target.select
+    return lambda name: any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from qt_hw.errors import ConfigError, InputError, PreflightError
-from qt_hw.model.quantum_train import QuantumTrain
+from qt_hw.execution.backend import Limits
+from qt_hw.model.generated import GeneratedModel
+from qt_hw.model.trainable import Trainable
 from qt_hw.tasks import Data, Task
 from qt_hw.training.config import RunConfig
 
@@ -74,21 +76,17 @@ def check_sample(target: nn.Module, task: Task, data: Data) -> None:
         )
 
 
-def check_model(config: RunConfig, model: QuantumTrain) -> None:
+def check_model(config: RunConfig, model: Trainable) -> None:
     """Refuse what the backend or the mapping of ``model`` cannot do.
 
     Raises:
         PreflightError: The backend does not take so many or so few shots, or none at all.
         ConfigError: The chunks are larger than the target.
     """
-    shots, backend = config.backend.shots, config.backend.name
-    limits = model.generator.backend.limits
-    if shots is None and not limits.exact:
-        raise PreflightError([f"{backend} gives no exact probabilities: set backend.shots"])
-    if shots is not None and shots < limits.min_shots:
-        raise PreflightError([f"backend.shots: {backend} takes at least {limits.min_shots:,}"])
-    if shots is not None and limits.max_shots is not None and shots > limits.max_shots:
-        raise PreflightError([f"backend.shots: {backend} takes at most {limits.max_shots:,}"])
+    if model.generator.backend is not None:
+        _check_shots(config, model.generator.backend.limits)
+    if not isinstance(model, GeneratedModel):
+        return  # its mapping, if it has one, is of the right size
     chunk, n_generated = config.mapping.chunk_size, model.target.n_generated
     if chunk > n_generated:
         raise ConfigError(
@@ -96,8 +94,20 @@ def check_model(config: RunConfig, model: QuantumTrain) -> None:
         )
 
 
-def warn_of_size(model: QuantumTrain) -> None:
-    """Warn if there is more to train than the target has parameters."""
+def _check_shots(config: RunConfig, limits: Limits) -> None:
+    shots, backend = config.backend.shots, config.backend.name
+    if shots is None and not limits.exact:
+        raise PreflightError([f"{backend} gives no exact probabilities: set backend.shots"])
+    if shots is not None and shots < limits.min_shots:
+        raise PreflightError([f"backend.shots: {backend} takes at least {limits.min_shots:,}"])
+    if shots is not None and limits.max_shots is not None and shots > limits.max_shots:
+        raise PreflightError([f"backend.shots: {backend} takes at most {limits.max_shots:,}"])
+
+
+def warn_of_size(model: Trainable) -> None:
+    """Warn if there is more to train than the target has parameters, unless it is meant so."""
+    if not isinstance(model, GeneratedModel):
+        return
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if trained >= model.target.n_target:
         logger.warning(

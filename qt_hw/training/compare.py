@@ -136,6 +136,8 @@ def compare(folder: Path, runs: Mapping[str, Run]) -> Comparison:
 
 def _label(name: str, run: Run) -> str:
     backend = run.config.backend
+    if run.config.control.name != "none":
+        return run.config.control.name
     if name == "noiseless":
         return name
     where = backend.name if rehearsed(run.folder) is None else f"rehearsal of {backend.name}"

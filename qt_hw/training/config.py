@@ -21,13 +21,16 @@ from pydantic import (
 )
 
 __all__ = [
+    "CUSTOM",
     "AccountConfig",
     "AnsatzConfig",
     "BackendConfig",
     "BudgetConfig",
+    "ControlConfig",
     "EarlyStopping",
     "FactorConfig",
     "GradientConfig",
+    "LoggingConfig",
     "MappingConfig",
     "MitigationConfig",
     "OptimizerConfig",
@@ -37,6 +40,9 @@ __all__ = [
     "TargetConfig",
     "TaskConfig",
 ]
+
+CUSTOM = "custom"
+"""What the configuration says where a target or data were passed in Python."""
 
 Scalar = str | bool | int | float
 Option = Scalar | tuple[Scalar, ...]
@@ -114,6 +120,29 @@ class ScalingConfig(_Table):
     output: Literal["fitted", "centred"] | None = None
     share: Annotated[float, Field(gt=0, lt=1)] | None = None
     fill: Literal["none", "neighbours"] | None = None
+
+
+class ControlConfig(_Table):
+    """``[control]``: what takes the place of the trained circuit; ``none`` is the circuit itself.
+
+    See ``qt_hw.model.controls.describe`` for what each control asks.
+    """
+
+    name: Literal[
+        "none",
+        "porter-thomas",
+        "dirichlet",
+        "uniform",
+        "learned-vector",
+        "frozen-angles",
+        "product",
+        "hypernetwork",
+        "direct",
+        "smaller-target",
+        "pruned",
+        "shared",
+        "low-rank",
+    ] = "none"
 
 
 class BackendConfig(_Table):
@@ -240,6 +269,12 @@ class BudgetConfig(_Table):
     max_qpu_seconds: NonNegativeFloat | None = None
 
 
+class LoggingConfig(_Table):
+    """``[logging]``: where the metrics go besides ``metrics.csv``; does not change the run."""
+
+    tensorboard: bool = False
+
+
 class RunConfig(_Table):
     """Everything that determines a run."""
 
@@ -249,6 +284,7 @@ class RunConfig(_Table):
     ansatz: AnsatzConfig
     mapping: MappingConfig = MappingConfig()
     scaling: ScalingConfig = ScalingConfig()
+    control: ControlConfig = ControlConfig()
     backend: BackendConfig = BackendConfig()
     account: AccountConfig = AccountConfig()
     gradient: GradientConfig = GradientConfig()
@@ -256,6 +292,7 @@ class RunConfig(_Table):
     optimizer: OptimizerConfig
     seeds: SeedsConfig = SeedsConfig()
     budget: BudgetConfig = BudgetConfig()
+    logging: LoggingConfig | None = None
 
     def noiseless(self) -> RunConfig:
         """Return the twin that differs in nothing but exact probabilities.

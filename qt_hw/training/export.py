@@ -39,6 +39,7 @@ def export_run(run: Run, file: Path, *, force: bool = False) -> dict[str, Any]:
         raise StorageError(f"cannot read {source}: {error}") from None
     description = {
         "target": run.config.target.model_dump(exclude_none=True),
+        "control": run.config.control.name,
         "weights": sum(tensor.numel() for tensor in state.values()),
         "tensors": {name: list(tensor.shape) for name, tensor in state.items()},
         "data": manifest["data"],

@@ -148,9 +148,12 @@ def weight_histogram(
     return figure
 
 
-def draw_run(folder: Path, rows: Rows, arrays: Arrays, shots: int | None) -> None:
-    """Write the figures of one run into ``folder``."""
-    name = "exact" if shots is None else f"{shots:,} shots"
+def draw_run(
+    folder: Path, rows: Rows, arrays: Arrays, shots: int | None, name: str | None = None
+) -> None:
+    """Write the figures of one run into ``folder``; without a ``name`` it goes by its shots."""
+    if name is None:
+        name = "exact" if shots is None else f"{shots:,} shots"
     _draw(folder, {name: rows}, {name: arrays}, shots)
 
 
@@ -166,8 +169,9 @@ def _draw(
 ) -> None:
     name, last = list(arrays.items())[-1]
     save(learning_curves(rows), folder / "learning-curves")
-    vector = probability_vector(last["probabilities"], last["ideal"], shots, name)
-    save(vector, folder / "probabilities")
+    if len(last["ideal"]):  # there are controls without a vector
+        vector = probability_vector(last["probabilities"], last["ideal"], shots, name)
+        save(vector, folder / "probabilities")
     weights = {name: a["weights"] for name, a in arrays.items()}
     save(weight_histogram(weights, last["initial"]), folder / "weights")
 

@@ -112,7 +112,7 @@ def _contents(folder: Path) -> Literal["run", "pair", "other"] | None:
 
 def _flat(config: RunConfig) -> dict[str, Any]:
     """Return ``{"table.key": value}`` of everything that determines the run; caps may change."""
-    tables = config.model_dump(mode="json", exclude={"description", "budget"})
+    tables = config.model_dump(mode="json", exclude={"description", "budget", "logging"})
     return {f"{table}.{key}": value for table, t in tables.items() for key, value in t.items()}
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import tomli_w
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
-from qt_hw.errors import ConfigError, UnknownName, nearest
-from qt_hw.training.config import RunConfig
+from qt_hw.errors import ConfigError, UnknownName
+from qt_hw.training.config import ControlConfig, RunConfig
+from qt_hw.training.problems import problem
 
 __all__ = ["config_from_dict", "known_presets", "load_config", "parse_value", "to_toml"]
 
@@ -74,7 +73,7 @@ def config_from_dict(tables: Mapping[str, Any], origin: str = "configuration") -
         text = json.dumps(tables, default=str)
         return RunConfig.model_validate_json(text, strict=True)
     except ValidationError as error:
-        problems = [_problem(detail) for detail in error.errors(include_url=False)]
+        problems = [problem(detail, RunConfig) for detail in error.errors(include_url=False)]
         raise ConfigError(f"{origin}: {'; '.join(problems)}") from None
 
 
@@ -85,7 +84,9 @@ def to_toml(config: RunConfig) -> str:
     >>> config_from_dict(tomllib.loads(to_toml(config))) == config
     True
     """
-    tables = config.model_dump(mode="json", exclude_none=True)
+    # What had no control before there were any is still written, and hashed, as it was then.
+    left_out = {"control"} if config.control == ControlConfig() else set[str]()
+    tables = config.model_dump(mode="json", exclude_none=True, exclude=left_out)
     return tomli_w.dumps({name: table for name, table in _pruned(tables).items() if table != ""})
 
 
@@ -167,84 +168,3 @@ def parse_value(text: str) -> Any:
     except tomllib.TOMLDecodeError:
         return text.strip()
     return parsed["value"] if set(parsed) == {"value"} else text.strip()
-
-
-def _problem(detail: ErrorDetails) -> str:
-    """Return one validation error in this program's words."""
-    path = [part for part in detail["loc"] if not str(part).startswith("function-")]
-    key = ".".join(str(part) for part in path)
-    kind = detail["type"]
-    if kind == "extra_forbidden":
-        return _unknown_key(key, path)
-    if kind == "missing":
-        return f"{key} is missing"
-    if kind == "value_error":
-        return f"{key}: {detail['msg'].removeprefix('Value error, ')}"
-    if kind == "literal_error":
-        return _unknown_choice(key, path, detail)
-    message = detail["msg"].removeprefix("Input ")
-    hint = f" (to take the key out: --set {key}=)" if detail["input"] == "none" else ""
-    return f"{key} {message}, got {_shown(detail['input'])}{hint}"
-
-
-def _unknown_key(key: str, path: Sequence[str | int]) -> str:
-    allowed = list(_fields(path[:-1]))
-    near = nearest(str(path[-1]), allowed)
-    guess = _elsewhere(str(path[-1])) or (near and ".".join([*map(str, path[:-1]), near]))
-    hint = f"; did you mean {guess!r}?" if guess else ""
-    return f"unknown key {key!r}{hint} (known: {', '.join(allowed)})"
-
-
-def _elsewhere(name: str) -> str | None:
-    """Return the full key, if ``name`` is one of another table."""
-    for table, field in RunConfig.model_fields.items():
-        model = _model(field.annotation)
-        if model is not None and name in model.model_fields:
-            return f"{table}.{name}"
-    return None
-
-
-def _unknown_choice(key: str, path: Sequence[str | int], detail: ErrorDetails) -> str:
-    allowed = _choices(path)
-    guess = nearest(str(detail["input"]), allowed)
-    hint = f"; did you mean {guess!r}?" if guess else ""
-    return f"unknown {key} {detail['input']!r}{hint} (known: {', '.join(allowed)})"
-
-
-def _fields(path: Iterable[str | int]) -> Mapping[str, Any]:
-    """Return the fields of the table at ``path``."""
-    model: type[BaseModel] = RunConfig
-    for part in path:
-        if isinstance(part, int):
-            continue
-        inner = _model(model.model_fields[part].annotation)
-        if inner is None:
-            break
-        model = inner
-    return model.model_fields
-
-
-def _choices(path: Sequence[str | int]) -> list[str]:
-    annotation = _fields(path[:-1])[str(path[-1])].annotation
-    options = [
-        name
-        for option in (annotation, *get_args(annotation))
-        for name in get_args(option)
-        if isinstance(name, str)
-    ]
-    return list(dict.fromkeys(options))
-
-
-def _model(annotation: Any) -> type[BaseModel] | None:
-    """Return the table that an annotation such as ``X | None`` or ``tuple[X, ...]`` holds."""
-    for option in (annotation, *get_args(annotation)):
-        if isinstance(option, type) and issubclass(option, BaseModel):
-            return option
-    return None
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from qt_hw.errors import BudgetExceeded, InputError
 from qt_hw.execution.backend import Backend
@@ -20,7 +21,15 @@ from qt_hw.training.build import make_backend
 from qt_hw.training.config import RunConfig
 from qt_hw.training.quote import Quote
 
-__all__ = ["Hardware", "cap_of", "open_dispatcher", "open_executor", "open_stand_in", "rehearsed"]
+__all__ = [
+    "Hardware",
+    "Ledger",
+    "cap_of",
+    "open_dispatcher",
+    "open_executor",
+    "open_stand_in",
+    "rehearsed",
+]
 
 #: Seconds for which a stand-in's search may miss a job: it answers from one place.
 _REHEARSAL_SETTLES = 0.5
@@ -34,6 +43,24 @@ def _silent(text: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """One journal, and so one cap, for several runs.
+
+    Attributes:
+        journal: Its file; a rehearsal's stand-in keeps its own state beside it.
+        run: Which of the runs this is.
+    """
+
+    journal: Path
+    run: str
+
+    def identity(self) -> str:
+        """Return the identity of the run in tokens: no two journals share one."""
+        with Journal(self.journal) as journal:
+            return f"{journal.remember('run', uuid4().hex)}/{self.run}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hardware:
     """How to go about paid jobs.
 
@@ -44,6 +71,7 @@ class Hardware:
         say: Told in one line what a user should know.
         report: Told the open jobs while waiting.
         quoted: Told what the whole training would cost, before its first job.
+        ledger: The journal that the run shares with others; None: it has its own.
     """
 
     waiting: bool = True
@@ -52,6 +80,7 @@ class Hardware:
     say: Say = field(default=_silent)
     report: Callable[[Dispatcher, list[JobRow]], None] = field(default=lambda d, rows: None)
     quoted: Callable[[RunConfig, Quote], None] = field(default=lambda config, quote: None)
+    ledger: Ledger | None = None
 
 
 def rehearsed(folder: Path) -> Rehearsal | None:
@@ -100,11 +129,13 @@ def open_dispatcher(
     say: Say = _silent,
     lock: bool = True,
     hint: str = "wait for it, or end it with Ctrl-C: its jobs go on at the vendor",
+    ledger: Ledger | None = None,
 ) -> Iterator[Dispatcher]:
     """Yield what submits and collects the paid jobs of the run in ``folder``.
 
     Under a rehearsal its stand-in runs meanwhile; journal and counts are then in
-    ``folder/rehearsal``, apart from real ones.
+    ``folder/rehearsal``, apart from real ones. With a ledger, the journal is the ledger's, and the
+    counts are in ``folder`` either way.
 
     Args:
         config: Names backend, account and caps.
@@ -114,6 +145,7 @@ def open_dispatcher(
         say: Told in one line what a user should know.
         lock: Whether to hold the folder: needed for everything but looking.
         hint: What to do if another process holds it.
+        ledger: The journal that the run shares with others.
 
     Raises:
         BudgetExceeded: There is no cap.
@@ -121,12 +153,13 @@ def open_dispatcher(
         StorageError: Another process is writing to the folder.
     """
     name = config.backend.name
-    home = folder if rehearsal is None else folder / "rehearsal"
+    home = folder if rehearsal is None or ledger is not None else folder / "rehearsal"
+    service = home if ledger is None else ledger.journal.parent
     stand_in: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if rehearsal is not None:
         if backend is not None:  # it may know the real service already
             raise InputError("a rehearsal needs the backend's name, not an object")
-        stand_in = open_stand_in(config, home / "service", rehearsal)
+        stand_in = open_stand_in(config, service / "service", rehearsal)
     elif backend is None:
         backend = make_backend(config)
     if backend is not None and not backend.limits.paid:
@@ -138,13 +171,29 @@ def open_dispatcher(
         stack.enter_context(stand_in)
         backend = make_backend(config) if backend is None else backend
         settles = None if rehearsal is None else _REHEARSAL_SETTLES
-        dispatcher = Dispatcher(backend, home, cap=cap, settle_seconds=settles, say=say)
+        dispatcher = Dispatcher(
+            backend,
+            home,
+            cap=cap,
+            journal=None if ledger is None else ledger.journal,
+            run=None if ledger is None else ledger.identity(),
+            settle_seconds=settles,
+            say=say,
+        )
         yield stack.enter_context(contextlib.closing(dispatcher))
 
 
 @contextlib.contextmanager
-def open_executor(config: RunConfig, folder: Path, hardware: Hardware) -> Iterator[Executor]:
+def open_executor(
+    config: RunConfig, folder: Path, hardware: Hardware, *, lock: bool = True
+) -> Iterator[Executor]:
     """Yield where the circuits of a run run; for a paid backend with the run folder locked.
+
+    Args:
+        config: Names backend, account and caps.
+        folder: The run folder.
+        hardware: How to go about paid jobs.
+        lock: Whether to hold the folder, where the caller does not.
 
     Raises:
         BudgetExceeded: The backend costs money and the configuration has no cap.
@@ -158,14 +207,23 @@ def open_executor(config: RunConfig, folder: Path, hardware: Hardware) -> Iterat
         if not backend.limits.paid:
             yield LocalExecutor(backend)
             return
-    _check_kind(folder, rehearsal)
-    if rehearsal is not None:
+    ledger = hardware.ledger
+    if ledger is None:
+        _check_kind(folder, rehearsal)
+    if rehearsal is not None and ledger is None:
         rehearsal = {**(rehearsed(folder) or {}), **rehearsal}
     hint = "wait for it, or choose another --out"
     with open_dispatcher(
-        config, folder, rehearsal=rehearsal, backend=backend, say=hardware.say, hint=hint
+        config,
+        folder,
+        rehearsal=rehearsal,
+        backend=backend,
+        say=hardware.say,
+        lock=lock,
+        hint=hint,
+        ledger=ledger,
     ) as dispatcher:
-        if rehearsal is not None:
+        if rehearsal is not None and ledger is None:
             write_json(folder / "rehearsal" / "options.json", dict(rehearsal))
         yield JournalledExecutor(
             dispatcher,

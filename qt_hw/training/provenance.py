@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qt_hw.errors import StorageError
+from qt_hw.model.controls import describe
 from qt_hw.storage import now, read_json, write_bytes
 from qt_hw.training.config import BudgetConfig, RunConfig
 from qt_hw.training.loading import to_toml
@@ -18,7 +19,7 @@ from qt_hw.training.loading import to_toml
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
-    from qt_hw.model.quantum_train import QuantumTrain
+    from qt_hw.model.trainable import Trainable
     from qt_hw.tasks import Data
 
 __all__ = [
@@ -63,14 +64,15 @@ def versions() -> dict[str, str]:
 def run_key(config: RunConfig) -> str:
     """Return a hash of everything in ``config`` that its numbers depend on.
 
-    The description does not count, nor do the caps, which may be raised to go on.
+    The description does not count, nor do the caps, which may be raised to go on, nor logging.
     """
-    text = to_toml(config.model_copy(update={"description": "", "budget": BudgetConfig()}))
+    update = {"description": "", "budget": BudgetConfig(), "logging": None}
+    text = to_toml(config.model_copy(update=update))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def describe_run(
-    config: RunConfig, model: QuantumTrain, data: Data, folder: Path, inputs: Mapping[str, Any]
+    config: RunConfig, model: Trainable, data: Data, folder: Path, inputs: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the manifest of a run that is about to start; writes its circuits beside it.
 
@@ -96,7 +98,8 @@ def describe_run(
         },
         "inputs": dict(inputs),
         "generator": {k: v for k, v in generator.describe().items() if k != "backend"},
-        "backend": generator.backend.describe(),
+        "control": _control(config),
+        "backend": {} if generator.backend is None else generator.backend.describe(),
         "circuits": _circuits(model, folder),
         "parameters": report,
         "circuit_share": {"start": report["circuit_share"], "end": None},
@@ -128,6 +131,12 @@ def stored_manifest(folder: Path) -> dict[str, Any] | None:
         return None
 
 
+def _control(config: RunConfig) -> dict[str, str] | None:
+    """Return name and question of a control, None for the quantum model."""
+    name = config.control.name
+    return None if name == "none" else {"name": name, "description": describe(name)}
+
+
 def _machine() -> dict[str, Any]:
     import torch
 
@@ -157,10 +166,10 @@ def _git_output(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _circuits(model: QuantumTrain, folder: Path) -> dict[str, Any]:
+def _circuits(model: Trainable, folder: Path) -> dict[str, Any]:
     """Describe each independent circuit before and after transpilation; store both as QPY."""
     described = []
-    for index, factor in enumerate(model.generator.setup.factors):
+    for index, factor in enumerate(model.generator.circuits()):
         prepared = factor.prepared
         pair = {"written": factor.ansatz.circuit(), "prepared": prepared.circuit}
         entry: dict[str, Any] = {
@@ -170,7 +179,7 @@ def _circuits(model: QuantumTrain, folder: Path) -> dict[str, Any]:
         entry["properties"] = _jsonable(prepared.properties)
         entry["calibration_date"] = prepared.calibration_date
         described.append(entry)
-    shifts = model.generator.ansatz.binding_counts()
+    shifts = model.generator.binding_counts()
     return {
         "factors": described,
         "per_gradient": {form: n + len(described) for form, n in shifts.items()},

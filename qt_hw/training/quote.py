@@ -12,11 +12,11 @@ from qt_hw.execution.backend import Backend, Batch, Cost, Counts, Prepared
 from qt_hw.execution.dispatch import estimate
 from qt_hw.execution.executor import Executor, LocalExecutor
 from qt_hw.model.quantum_train import QuantumTrain
-from qt_hw.training.build import make_model
+from qt_hw.training.build import make_quantum
 from qt_hw.training.checks import check_model
 from qt_hw.training.config import OptimizerConfig, RunConfig
 
-__all__ = ["Quote", "quote_training", "total"]
+__all__ = ["Planned", "Planner", "Quote", "quote_training", "total"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +57,13 @@ def quote_training(
         InputError: The configuration does not fit together.
         PreflightError: The backend cannot run it; with every reason.
     """
-    planner = _Planner(LocalExecutor(where) if isinstance(where, Backend) else where)
-    model = make_model(config, target, planner)
+    planner = Planner(LocalExecutor(where) if isinstance(where, Backend) else where)
+    model = make_quantum(config, target, planner)
     check_model(config, model)
     calibration = _calibration(model, planner.backend)
     try:
         model.generator.prefetch()
-    except _Planned as planned:
+    except Planned as planned:
         batch = planned.batch
     else:  # exact and free of charge: nothing is measured
         return _exact(len(model.generator.ansatz.factors()), config.optimizer.steps)
@@ -126,7 +126,7 @@ def _exact(n_factors: int, steps: int) -> Quote:
     return Quote(step=one, last=one, steps=steps, total=total([(one, steps + 1)]))
 
 
-class _Planned(Exception):
+class Planned(Exception):
     """Carries the batch out of the model."""
 
     def __init__(self, batch: Batch) -> None:
@@ -134,7 +134,7 @@ class _Planned(Exception):
         self.batch = batch
 
 
-class _Planner(Executor):
+class Planner(Executor):
     """Prepares circuits, and hands back the first batch instead of running it."""
 
     immediate = False
@@ -146,4 +146,4 @@ class _Planner(Executor):
         return self.inner.prepare(ansatz)
 
     def run(self, batch: Batch, step: int, label: str = "") -> Counts:
-        raise _Planned(batch)
+        raise Planned(batch)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -20,9 +20,10 @@ from torch import nn
 from qt_hw.errors import ConfigError, StorageError
 from qt_hw.execution.executor import Executor
 from qt_hw.model.quantum_train import QuantumTrain
+from qt_hw.model.trainable import Trainable
 from qt_hw.storage import locked
 from qt_hw.tasks import Data, Task, check_fit
-from qt_hw.training.build import make_model, make_target, make_task
+from qt_hw.training.build import check_control, make_model, make_quantum, make_target, make_task
 from qt_hw.training.checkpoint import load_checkpoint, other_version
 from qt_hw.training.checks import (
     check_given,
@@ -33,7 +34,7 @@ from qt_hw.training.checks import (
     describe_inputs,
     warn_of_size,
 )
-from qt_hw.training.config import MitigationConfig, RunConfig, TargetConfig, TaskConfig
+from qt_hw.training.config import CUSTOM, MitigationConfig, RunConfig, TargetConfig, TaskConfig
 from qt_hw.training.folder import PAIR, check_folder, run_folder
 from qt_hw.training.loading import load_config
 from qt_hw.training.metrics import MetricsFile
@@ -44,8 +45,8 @@ from qt_hw.training.trainer import Row
 
 __all__ = ["CUSTOM", "Run", "read_config", "task_of", "train"]
 
-CUSTOM = "custom"
-"""What the configuration says where a target or data were passed in Python."""
+
+Model = TypeVar("Model", bound=Trainable)
 
 
 class Run:
@@ -101,6 +102,7 @@ class Run:
 
         ``probabilities`` ``(2**n,)`` as measured, ``ideal`` ``(2**n,)`` of the same angles,
         ``angles`` ``(P,)``, ``weights`` ``(M,)`` and ``initial`` ``(M,)`` of the target untrained.
+        Of a control without a vector or angles, these are empty.
 
         Raises:
             StorageError: The run is not finished, or the file is damaged.
@@ -113,9 +115,7 @@ class Run:
         except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
             raise self._damaged(path, error) from None
 
-    def model(
-        self, target: nn.Module | None = None, executor: Executor | None = None
-    ) -> QuantumTrain:
+    def model(self, target: nn.Module | None = None, executor: Executor | None = None) -> Trainable:
         """Return the model as of the last checkpoint; it measures anew when it is called.
 
         Args:
@@ -127,17 +127,18 @@ class Run:
             ConfigError: The run was trained on a target of the caller's, which is missing or
                 another.
         """
-        checkpoint = load_checkpoint(self.folder / "checkpoints", run_key(self.config))
-        if checkpoint is None:
-            raise StorageError(f"{self.folder} has no checkpoint yet")
-        config = self.config
-        if executor is not None:  # what the run's own backend needs does not hold there
-            config = config.model_copy(update={"mitigation": MitigationConfig()})
-        model = make_model(config, self._target(target), executor)
-        use_calibration(self.folder, model)
-        with other_version(self.folder / "checkpoints"):
-            model.load_state_dict(checkpoint.state["model"])
-        return model
+        return self._restored(make_model, target, executor)
+
+    def quantum(
+        self, target: nn.Module | None = None, executor: Executor | None = None
+    ) -> QuantumTrain:
+        """Return the model with its circuit; as ``model``, but refuses a control.
+
+        Raises:
+            CheckpointError: There is no good checkpoint.
+            ConfigError: The run is a control; or as in ``model``.
+        """
+        return self._restored(make_quantum, target, executor)
 
     def export(self, target: nn.Module | None = None) -> nn.Module:
         """Return the trained target as an ordinary module; nothing is measured again.
@@ -164,6 +165,24 @@ class Run:
                 "this is not the target this run was trained with: pass the same"
             ) from None
         return module
+
+    def _restored(
+        self,
+        make: Callable[[RunConfig, nn.Module | None, Executor | None], Model],
+        target: nn.Module | None,
+        executor: Executor | None,
+    ) -> Model:
+        checkpoint = load_checkpoint(self.folder / "checkpoints", run_key(self.config))
+        if checkpoint is None:
+            raise StorageError(f"{self.folder} has no checkpoint yet")
+        config = self.config
+        if executor is not None:  # what the run's own backend needs does not hold there
+            config = config.model_copy(update={"mitigation": MitigationConfig()})
+        model = make(config, self._target(target), executor)
+        use_calibration(self.folder, model)
+        with other_version(self.folder / "checkpoints"):
+            model.load_state_dict(checkpoint.state["model"])
+        return model
 
     def _target(self, target: nn.Module | None) -> nn.Module:
         if target is not None:
@@ -293,4 +312,6 @@ def read_config(
         update["target"] = TargetConfig(name=CUSTOM, select=read.target.select)
     if data is not None:
         update["task"] = TaskConfig(name=data.name)
-    return read.model_copy(update=update)
+    read = read.model_copy(update=update)
+    check_control(read)
+    return read

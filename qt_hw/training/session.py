@@ -14,8 +14,7 @@ from safetensors.torch import save
 from torch import nn
 
 from qt_hw.mitigation.calibration import Calibration
-from qt_hw.model.generator import probabilities
-from qt_hw.model.quantum_train import QuantumTrain
+from qt_hw.model.trainable import Trainable
 from qt_hw.storage import write_bytes, write_json, write_text
 from qt_hw.tasks import Data, Task
 from qt_hw.training import figures
@@ -25,6 +24,7 @@ from qt_hw.training.loading import to_toml
 from qt_hw.training.metrics import MetricsFile
 from qt_hw.training.progress import make_reporter
 from qt_hw.training.provenance import describe_run, now, read_manifest, run_key, stored_manifest
+from qt_hw.training.tensorboard import open_events
 from qt_hw.training.trainer import Row, Trainer
 
 __all__ = ["Session", "use_calibration"]
@@ -40,7 +40,7 @@ class Session:
         self,
         folder: Path,
         config: RunConfig,
-        model: QuantumTrain,
+        model: Trainable,
         task: Task,
         data: Data,
         inputs: Mapping[str, Any],
@@ -79,10 +79,16 @@ class Session:
 
     def run(self, title: str, *, progress: bool) -> None:
         """Train to the end."""
-        with make_reporter(title, self.config.optimizer.steps, progress=progress) as reporter:
+        logging, step = self.config.logging, self.trainer.step
+        wanted = logging is not None and logging.tensorboard
+        with (
+            open_events(self.folder, wanted=wanted, step=step) as events,
+            make_reporter(title, self.config.optimizer.steps, progress=progress) as reporter,
+        ):
 
             def on_row(row: Row) -> None:
                 self.metrics.append(row)
+                events.on_row(row)
                 reporter.on_row(row)
 
             self.trainer.fit(
@@ -99,7 +105,9 @@ class Session:
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         write_bytes(self.folder / "results" / "final.npz", buffer.getvalue())
-        figures.draw_run(self.folder / "figures", rows, arrays, self.config.backend.shots)
+        shots, control = self.config.backend.shots, self.config.control.name
+        name = None if control == "none" else control
+        figures.draw_run(self.folder / "figures", rows, arrays, shots, name)
         manifest = read_manifest(self.folder)
         manifest["circuit_share"]["end"] = rows[-1]["circuit_share"]
         manifest["results"] = _results(manifest, rows[-1])
@@ -118,22 +126,22 @@ class Session:
         initial = dict(untrained.named_parameters())
         vectors = {
             "probabilities": generator(),
-            "ideal": probabilities(generator.ansatz, generator.angles.detach()),
-            "angles": generator.angles.detach(),
+            "ideal": generator.ideal(),
+            "angles": generator.trained_angles(),
             "weights": torch.cat([w.flatten() for w in weights.values()]),
             "initial": torch.cat([initial[name].detach().flatten() for name in weights]),
         }
         return {name: v.double().cpu().numpy() for name, v in vectors.items()}
 
 
-def use_calibration(folder: Path, model: QuantumTrain) -> None:
+def use_calibration(folder: Path, model: Trainable) -> None:
     """Have ``model`` mitigate with the calibration that the run in ``folder`` began with.
 
     Raises:
         StorageError: The file is damaged.
         InputError: It is of other circuits.
     """
-    mitigator, path = model.generator.setup.mitigator, folder / CALIBRATION
+    mitigator, path = model.generator.mitigator, folder / CALIBRATION
     if mitigator is not None and path.exists():
         mitigator.use(Calibration.load(path))
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from qt_hw.errors import InputError, QtHwError
-from qt_hw.model.quantum_train import QuantumTrain
+from qt_hw.model.trainable import Trainable
 from qt_hw.tasks import Data, Task, batches
 from qt_hw.training.config import RunConfig
 from qt_hw.training.schedule import EarlyStop, Schedule
@@ -38,7 +38,7 @@ class Trainer:
         stopped: Whether early stopping has ended the training.
     """
 
-    def __init__(self, config: RunConfig, model: QuantumTrain, task: Task, data: Data) -> None:
+    def __init__(self, config: RunConfig, model: Trainable, task: Task, data: Data) -> None:
         self.config, self.model, self.task, self.data = config, model, task, data
         self.step, self.stopped = 0, False
         self._loss_sum, self._loss_count = 0.0, 0
@@ -113,8 +113,8 @@ class Trainer:
         self._check_finite("gradient", self._clip())
         self._set_rates()
         self._optimizer.step()
-        self.model.refresh()
         self.step += 1
+        self.model.stepped(self.step)
         self._loss_sum, self._loss_count = self._loss_sum + value, self._loss_count + 1
         return value
 
@@ -153,7 +153,7 @@ class Trainer:
         optimizer = self.config.optimizer
         may_stop = self._early_stop is not None and self._evaluation_due()
         last = self.step == optimizer.steps
-        paid = not self.model.generator.setup.executor.immediate
+        paid = not self.model.generator.immediate
         return self.step % optimizer.checkpoint_every == 0 or last or may_stop or paid
 
     def _evaluate(self) -> Row:
@@ -204,7 +204,7 @@ def _mean_metrics(task: Task, model: nn.Module, x: Tensor, y: Tensor) -> dict[st
     return {name: total / len(x) for name, total in sums.items()}
 
 
-def _optimizer(model: QuantumTrain, config: RunConfig) -> torch.optim.Adam:
+def _optimizer(model: Trainable, config: RunConfig) -> torch.optim.Adam:
     """Return Adam with one group for the angles and one for all else that is trained."""
     optimizer = config.optimizer
     angles = [p for p in model.generator.parameters() if p.requires_grad]

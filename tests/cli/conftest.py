@@ -7,10 +7,16 @@ import pytest
 
 from qt_hw.cli.main import main
 from tests.hardware.paper import installed, pair, trained, vendor
+from tests.rendering import unrendered
 
-__all__ = ["Call", "call", "installed", "pair", "trained", "vendor"]
+__all__ = ["Call", "call", "installed", "pair", "trained", "unrendered", "vendor"]
 
 Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_is_drawn(unrendered: None) -> None:
+    """Draw nothing in this process; programs of their own do."""
 
 
 @pytest.fixture

@@ -73,6 +73,14 @@ def test_run_prints_one_table(finished: tuple[Path, str, str]) -> None:
     assert "noiseless: step 6/6" in progress
 
 
+def test_a_run_draws_its_figures(finished: tuple[Path, str, str]) -> None:
+    for folder in (finished[0], finished[0] / "noiseless", finished[0] / "sampled"):
+        for name in ("learning-curves", "probabilities", "weights"):
+            stem = folder / "figures" / name
+            assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+            assert "</svg>" in stem.with_suffix(".svg").read_text()
+
+
 def test_an_existing_folder_is_refused(finished: tuple[Path, str, str], call: Call) -> None:
     code, printed, error = call("run", *SMALL, "--out", str(finished[0]))
     assert (code, printed) == (2, "")

@@ -91,7 +91,9 @@ def vendor(installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a finished pair, not to be changed."""
     out = tmp_path_factory.mktemp("trained") / "pair"
-    train_pair(small_config("optimizer.steps=4"), out=out, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", lambda *given, **options: None)
+        train_pair(small_config("optimizer.steps=4"), out=out, progress=False)
     return out
 
 

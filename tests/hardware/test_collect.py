@@ -24,6 +24,7 @@ from qt_hw.training.build import make_ansatz
 from qt_hw.training.folder import PAIR
 from qt_hw.training.run import Run, train
 from tests.hardware.paper import Vendor
+from tests.rendering import rendered
 from tests.training.small import small_config, small_tables
 
 
@@ -81,6 +82,16 @@ def test_the_result_says_how_it_was_measured(measured: Path, vendor: Vendor) -> 
         "probabilities.png",
         "probabilities.svg",
     }
+
+
+def test_the_figures_of_an_evaluation_are_rendered(pair: Path, vendor: Vendor) -> None:
+    send(pair / "noiseless")
+    with rendered():
+        collect(pair)
+    drawn = (pair / "noiseless/evaluations/001/figures/probabilities", pair / "figures/evaluations")
+    for stem in drawn:
+        assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+        assert "</svg>" in stem.with_suffix(".svg").read_text()
 
 
 def test_the_evaluation_stands_beside_the_runs(measured: Path) -> None:

@@ -95,8 +95,7 @@ def user(
     caplog: pytest.LogCaptureFixture,
 ) -> User:
     monkeypatch.setenv("COLUMNS", "200")
-    # Drawing and pauses would take most of the time of these tests.
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *given, **options: None)
+    # Pauses would take most of the time of these tests.
     monkeypatch.setattr("qt_hw.execution.watch.FIRST_PAUSE", 0.05)
     monkeypatch.setattr("qt_hw.execution.watch.LONGEST_PAUSE", 0.2)
     return User(pair, monkeypatch, capsys, caplog)

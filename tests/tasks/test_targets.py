@@ -69,6 +69,27 @@ def test_targets_equal_their_reference_bit_for_bit(name):
     assert target_info(name).input_shape == shape
 
 
+@pytest.mark.parametrize("hidden", [1, 8, 32, 4096])
+def test_dense_targets_of_any_width(hidden):
+    name = f"mlp-64-{hidden}-10"
+    with torch.random.fork_rng():
+        torch.manual_seed(11)
+        reference = nn.Sequential(nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, 10))
+    ours = list(build_target(name, seeded(11)).parameters())
+    theirs = list(reference.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    info = target_info(name)
+    assert info.n_weights == sum(p.numel() for p in ours)
+    assert (info.name, info.input_shape, info.activation) == (name, (64,), "relu")
+    check_fit(name, (64,))
+
+
+@pytest.mark.parametrize("name", ["mlp-64-0-10", "mlp-64-4097-10", "mlp-64-08-10", "mlp-64-8-1"])
+def test_dense_targets_of_other_forms_are_unknown(name):
+    with pytest.raises(UnknownName, match="mlp-64-H-10 with H from 1 to 4096"):
+        target_info(name)
+
+
 @pytest.mark.parametrize("name", REFERENCES)
 def test_the_generator_is_the_only_randomness(name):
     before = torch.random.get_rng_state()

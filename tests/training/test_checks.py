@@ -15,6 +15,9 @@ from qt_hw.training.run import Run, train
 from tests.training.small import small_config, small_tables
 
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
+
 def _data(seed: int = 0, width: int = 64, n_classes: int = 10) -> Data:
     generator = torch.Generator().manual_seed(seed)
     part = (torch.rand(30, width, generator=generator), torch.arange(30) % n_classes)

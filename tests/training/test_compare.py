@@ -12,6 +12,9 @@ from qt_hw.training.run import Run
 from tests.training.small import small_config
 
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     out = tmp_path_factory.mktemp("pair") / "run"

@@ -29,6 +29,9 @@ STEPS, SHOTS, CALIBRATION_SHOTS = 6, 256, 1000
 CALIBRATION_CIRCUITS, SHIFTED = 2 + 8, 16
 
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
+
 def noisy(*changes: str, method: str = "readout+rescale") -> RunConfig:
     return small_config(
         "backend.name=aer",

@@ -3,9 +3,9 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,11 @@ from qt_hw.tasks.digits import Digits
 from qt_hw.training.config import RunConfig
 from qt_hw.training.loading import to_toml
 from qt_hw.training.run import Run, train
+from tests.execution.killing import fork
 from tests.training.small import small_config
+
+
+pytestmark = pytest.mark.usefixtures("unrendered")
 
 
 def _train(config: RunConfig, out: Path, **options: Any) -> Run:
@@ -113,19 +117,42 @@ def test_a_damaged_last_checkpoint_still_gives_the_same_run(
     _same_run(whole, resumed)
 
 
-_PROGRAM = """
-import sys
-from qt_hw.training.run import train
-train(sys.argv[1], out=sys.argv[2], resume=True, progress=False)
-"""
+class _Process:
+    """A process forked from this one, which has imported everything, that trains."""
+
+    def __init__(self, config: Path, out: Path) -> None:
+        self._pid, self._status = fork(), None
+        if self._pid == 0:
+            status = 1
+            try:
+                train(config, out=out, resume=True, progress=False)
+                status = 0
+            except BaseException:
+                traceback.print_exc(file=sys.__stderr__)
+            finally:
+                os._exit(status)
+
+    def poll(self) -> int | None:
+        """Return the exit status, or minus the number of a signal; None while it runs."""
+        if self._status is None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            self._status = os.waitstatus_to_exitcode(status) if pid else None
+        return self._status
+
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        deadline = time.monotonic() + 120
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                self.kill()
+            time.sleep(0.002)
+        assert self._status is not None
+        return self._status
 
 
-def _start(config: Path, out: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", _PROGRAM, config, out], env=environment)
-
-
-def _wait_for_progress(process: subprocess.Popen[bytes], out: Path, steps: int) -> None:
+def _wait_for_progress(process: _Process, out: Path, steps: int) -> None:
     """Wait until the process has written a checkpoint of at least ``steps`` or has ended."""
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
@@ -141,15 +168,15 @@ def test_a_run_killed_at_random_moments_ends_as_the_undisturbed_one(tmp_path: Pa
     changes = ("optimizer.steps=60", "optimizer.eval_every=2", "optimizer.checkpoint_every=1")
     config = tmp_path / "run.toml"
     config.write_text(to_toml(small_config(*changes)))
-    assert _start(config, tmp_path / "whole").wait(timeout=120) == 0
+    assert _Process(config, tmp_path / "whole").wait() == 0
     rng, cut, killed = random.Random(0), tmp_path / "cut", 0
     for steps in (5, 20, 40):
-        process = _start(config, cut)
+        process = _Process(config, cut)
         _wait_for_progress(process, cut, steps)
         time.sleep(rng.uniform(0.0, 0.05))
-        process.send_signal(signal.SIGKILL)
-        killed += process.wait(timeout=120) == -signal.SIGKILL
+        process.kill()
+        killed += process.wait() == -signal.SIGKILL
     assert killed == 3
     assert not Run.open(cut).finished
-    assert _start(config, cut).wait(timeout=120) == 0
+    assert _Process(config, cut).wait() == 0
     _same_run(Run.open(tmp_path / "whole"), Run.open(cut), last=60)

@@ -18,7 +18,11 @@ from qt_hw.training.config import RunConfig
 from qt_hw.training.loading import to_toml
 from qt_hw.training.provenance import run_key
 from qt_hw.training.run import Run, train
+from tests.rendering import rendered
 from tests.training.small import small_config
+
+
+pytestmark = pytest.mark.usefixtures("unrendered")
 
 
 def _train(config: RunConfig, out: Path, **options: Any) -> Run:
@@ -27,7 +31,8 @@ def _train(config: RunConfig, out: Path, **options: Any) -> Run:
 
 @pytest.fixture(scope="module")
 def sampled(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return _train(small_config(), tmp_path_factory.mktemp("runs") / "sampled")
+    with rendered():
+        return _train(small_config(), tmp_path_factory.mktemp("runs") / "sampled")
 
 
 def test_the_folder_holds_the_whole_run(sampled: Run) -> None:
@@ -47,6 +52,9 @@ def test_the_folder_holds_the_whole_run(sampled: Run) -> None:
         "figures/probabilities.svg",
         "figures/weights.svg",
     } <= names
+    figures = sampled.folder / "figures"
+    assert (figures / "learning-curves.png").read_bytes().startswith(b"\x89PNG")
+    assert all("</svg>" in path.read_text() for path in figures.glob("*.svg"))
     assert Run.open(sampled.folder).config == sampled.config == small_config()
     assert [row["step"] for row in sampled.metrics] == [0, 4, 8, 12]
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from qiskit import QuantumCircuit
 
 import qt_hw as qt
 from qt_hw.circuits.builtin import RyCnot
@@ -22,6 +23,9 @@ from qt_hw.errors import InputError, MissingExtra, PreflightError
 from qt_hw.execution.backend import Batch, Counts, Item
 from qt_hw.execution.executor import LocalExecutor
 from qt_hw.mitigation import Cdr, Confusion, Ddd, Lre, Pec, Readout, Rescale, Twirling, Zne
+from qt_hw.mitigation.bound.construct import variants
+from qt_hw.mitigation.bound.exponential import exponential
+from qt_hw.mitigation.bound.gates import require_mitiq
 from qt_hw.mitigation.simplex import project
 from qt_hw.mitigation.variants import make_bound
 from qt_hw.model.generator import Generator, probabilities
@@ -206,6 +210,16 @@ def test_the_message_says_what_to_install(no_mitiq: None, name: str) -> None:
     with pytest.raises(MissingExtra, match=r"pip install 'qt-hw\[mitigation\]'") as caught:
         measure([TECHNIQUES[name]])
     assert "\n" not in str(caught.value) and isinstance(caught.value, ImportError)
+
+
+def test_each_part_that_needs_it_says_so(no_mitiq: None) -> None:
+    for part in (
+        require_mitiq,
+        lambda: variants(Ddd(), QuantumCircuit(1), seed=0),
+        lambda: exponential((1.0, 3.0), np.full((2, 2), 0.5)),
+    ):
+        with pytest.raises(MissingExtra, match=r"pip install 'qt-hw\[mitigation\]'"):
+            part()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import warnings
 from collections import Counter
 from typing import Any
@@ -10,17 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit
+from qiskit import QuantumCircuit, transpile
 from qiskit.quantum_info import Operator, Statevector
 
 import qt_hw as qt
 from qt_hw.circuits.builtin import RyCnot, U3Cu3
-from qt_hw.errors import InputError
+from qt_hw.errors import InputError, UnsupportedGate
 from qt_hw.execution.backend import Batch, Item
 from qt_hw.mitigation.bound.construct import BoundVariant, variants
 from qt_hw.mitigation.bound.gates import from_cirq, to_cirq
+from qt_hw.mitigation.bound.training import _framed, _with_angles, training_circuits
 from qt_hw.mitigation.recipe import Recipe
-from qt_hw.mitigation.techniques import Cdr, Ddd, Lre, Pec
+from qt_hw.mitigation.techniques import Cdr, Ddd, Lre, Pec, Zne
 from qt_hw.mitigation.variants import Variant, make_bound
 
 with warnings.catch_warnings():
@@ -115,6 +117,30 @@ def test_lre_weights_are_mitiqs(circuits: Circuits, case: str, technique: Lre) -
     ]
     np.testing.assert_allclose(expected, one_by_one, rtol=0, atol=1e-11)
     assert field(made, "weight").sum() == pytest.approx(1.0)
+
+
+def test_mitiq_gives_the_weights_for_qiskits_circuit_too(circuits: Circuits) -> None:
+    from mitiq import lre
+
+    _, circuit = circuits["ry"]
+    made = variants(Lre(degree=2, chunks=3), circuit, seed=0)
+    results = np.random.default_rng(0).normal(size=(len(made), 16))
+    # mitiq converts the Qiskit circuit by itself.
+    expected = lre.combine_results(results.T, circuit, 2, 1, 3)
+    np.testing.assert_allclose(field(made, "weight") @ results, expected)
+    counts = [one.circuit.count_ops()["cx"] for one in made]
+    assert counts[0] == circuit.count_ops()["cx"]
+    assert min(counts[1:]) > counts[0]
+
+
+def test_barriers_keep_folds_and_decoupling_from_being_cancelled(circuits: Circuits) -> None:
+    _, circuit = circuits["ry"]
+    for technique in (Lre(chunks=1), Ddd()):
+        made = variants(technique, circuit, seed=0)[-1].circuit
+        after = transpile(made, basis_gates=["rz", "ry", "x", "cx"], optimization_level=1)
+        assert after.count_ops()["cx"] == made.count_ops()["cx"]
+        assert after.count_ops().get("x", 0) == made.count_ops().get("x", 0)
+    assert made.count_ops()["x"] > 0
 
 
 def test_lre_folds_as_often_as_the_scale_factors_say() -> None:
@@ -254,6 +280,7 @@ def test_pec_is_mitiqs_result_in_each_component(circuits: Circuits, case: str, m
         found, norm * (np.array(signs)[:, None] * results).mean(0), rtol=0, atol=1e-12
     )
     assert field(made, "weight").sum() == pytest.approx(norm * np.mean(signs))
+    assert field(made, "share").sum() == pytest.approx(1.0)
     # Global depolarizing noise of two qubits: (1 + 14/16 e) / (1 - e) with e = 16/15 noise.
     e = 16 / 15 * noise if model == "global" else 4 / 3 * noise
     each = (1 + 7 / 8 * e) / (1 - e) if model == "global" else ((1 + e / 2) / (1 - e)) ** 2
@@ -336,9 +363,40 @@ def test_ideal_vectors_are_aers(circuits: Circuits, case: str) -> None:
         np.testing.assert_allclose(one.ideal, done, rtol=0, atol=1e-12)
         assert (one.weight, one.role) == (0.0, f"training({i})")
         assert one.share == pytest.approx(0.6 / 3)
+        assert one.circuit.qregs == circuit.qregs and one.circuit.metadata == circuit.metadata
         assert [x.operation.name for x in one.circuit.data] == [
             x.operation.name for x in circuit.data
         ]
+
+
+@pytest.mark.parametrize("case", ["ry", "u3", "torino", "routed u3", "eagle"])
+def test_cdr_replaces_the_wanted_share_of_the_angles(circuits: Circuits, case: str) -> None:
+    _, circuit = circuits[case]
+    own = angles_of(circuit)
+    (one,) = training_circuits(circuit, 1, 0.25, seed=3)
+    new = angles_of(one)
+    left = is_free(new)
+    assert left.sum() == round(0.25 * is_free(own).sum())
+    np.testing.assert_allclose(np.exp(1j * new[left]), np.exp(1j * own[left]), atol=1e-12)
+    # The closest multiple of a right angle is at most π/4 away.
+    assert np.abs(np.angle(np.exp(1j * (new - own)))).max() <= np.pi / 4 + 1e-9
+    # Clifford frames around rz: exact, and the way back finds every angle.
+    framed = _framed(to_cirq(circuit))
+    lines = cirq.LineQubit.range(circuit.num_qubits)
+    matrix = framed.unitary(qubit_order=lines[::-1], qubits_that_should_be_present=lines)
+    assert Operator(matrix).equiv(Operator(circuit))
+    assert Operator(_with_angles(circuit, framed)).equiv(Operator(circuit))
+
+
+def angles_of(circuit: QuantumCircuit) -> Array:
+    turns = [item.operation for item in circuit.data if item.operation.params]
+    return np.array([float(turn.params[0]) for turn in turns])
+
+
+def is_free(angles: Array) -> NDArray[np.bool_]:
+    """Whether each angle is no multiple of a right one."""
+    free: NDArray[np.bool_] = np.abs(np.remainder(angles + 1e-9, np.pi / 2)) > 1e-6
+    return free
 
 
 def slope_recipe(made: tuple[BoundVariant, ...]) -> Recipe:
@@ -425,6 +483,35 @@ def test_circuits_run_where_the_original_does(
     np.testing.assert_allclose(vectors.sum(1), 1.0)
 
 
+@pytest.mark.parametrize(
+    "technique",
+    [Pec(noise=0.02, samples=4), Lre(), Ddd(), Cdr(circuits=2)],
+    ids=lambda one: one.name,
+)
+def test_circuits_run_on_braket(technique: Any) -> None:
+    pytest.importorskip("braket")
+    backend = qt.backend("braket:local")
+    made = variants(technique, bound(backend, RyCnot(3, 1)), seed=1)
+    vectors = measured(backend, [one.circuit for one in made])
+    assert vectors.shape == (len(made), 8)
+    np.testing.assert_allclose(vectors.sum(1), 1.0)
+
+
+@pytest.mark.parametrize(
+    "technique", [Pec(noise=0.05, samples=10), Cdr(circuits=3)], ids=lambda one: one.name
+)
+def test_random_choices_follow_from_the_seed(circuits: Circuits, technique: Any) -> None:
+    _, circuit = circuits["ry"]
+    random.seed(1)
+    np.random.seed(1)
+    before = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
+    first, again, other = (
+        [one.circuit for one in variants(technique, circuit, seed=seed)] for seed in (4, 4, 5)
+    )
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # type: ignore[index]
+    assert first == again and first != other
+
+
 def test_make_bound_binds_the_angles() -> None:
     circuit = noisy("global", 0.01).prepare(RyCnot(3, 1)).circuit
     angles = np.linspace(-1, 1, circuit.num_parameters)
@@ -440,3 +527,23 @@ def test_make_bound_binds_the_angles() -> None:
 def test_seeds_are_those_that_mitiq_takes(seed: int) -> None:
     with pytest.raises(InputError, match=r"between 0 and 2\*\*32 - 1"):
         variants(Ddd(), QuantumCircuit(1), seed=seed)
+
+
+def test_wrong_circuits_and_techniques_are_refused(circuits: Circuits) -> None:
+    backend, circuit = circuits["ry"]
+    with pytest.raises(InputError, match="open angles; those on bound ones"):
+        variants(Zne(), circuit, seed=0)
+    short = QuantumCircuit(2)
+    short.ry(0.1, 0)
+    short.cx(0, 1)
+    short.ry(0.1, 0)
+    with pytest.raises(InputError, match=r"3 layers.*Lre\(chunks=3\)"):
+        variants(Lre(chunks=4), short, seed=0)
+    with pytest.raises(InputError, match=r"cdr: fraction_non_clifford 0.99 keeps all"):
+        variants(Cdr(fraction_non_clifford=0.99), circuit, seed=0)
+    with pytest.raises(InputError, match="angles are open"):
+        variants(Ddd(), backend.prepare(RyCnot(4, 2)).circuit, seed=0)
+    swap = QuantumCircuit(2)
+    swap.swap(0, 1)
+    with pytest.raises(UnsupportedGate, match="not 'swap'"):
+        variants(Ddd(), swap, seed=0)

@@ -220,6 +220,33 @@ def test_idle_qubits_barriers_and_identities() -> None:
     assert from_cirq(to_cirq(empty), empty) == empty
 
 
+def test_angles_ecr_and_ancillas_in_one_circuit() -> None:
+    circuit = QuantumCircuit(
+        QuantumRegister(3, "q"), AncillaRegister(1, "ancilla"), metadata={"physical_qubits": [4]}
+    )
+    circuit.rz(0.1234567890123456, 0)
+    circuit.sx(0)
+    circuit.ecr(3, 0)
+    circuit.cz(0, 3)
+    circuit.rx(-0.4, 3)
+    back = from_cirq(to_cirq(circuit), circuit)
+    assert Operator(back).equiv(Operator(circuit))
+    assert back.qregs == circuit.qregs and back.metadata == circuit.metadata
+    assert back.num_ancillas == 1
+
+
+def test_inverses_stay_in_the_gates_of_the_circuit() -> None:
+    circuit = QuantumCircuit(2)
+    circuit.sx(0)
+    circuit.rz(0.7, 0)
+    circuit.ecr(0, 1)
+    circuit.sx(1)
+    circuit.x(0)
+    back = from_cirq(cirq.inverse(to_cirq(circuit)), circuit)
+    assert Operator(back).equiv(Operator(circuit.inverse()))
+    assert set(back.count_ops()) == {"sx", "rz", "ecr", "x"}
+
+
 def test_directions_of_gates_are_kept() -> None:
     circuit = QuantumCircuit(3)
     for pair in ((0, 2), (2, 0), (1, 0)):

@@ -91,6 +91,15 @@ def test_what_is_no_decay_is_extrapolated_linearly(column: list[float]) -> None:
     assert warning is not None and warning.startswith("zne: ")
 
 
+def test_components_of_one_vector_fall_back_one_by_one() -> None:
+    # The second crosses 1/4, the third moves away from it, the fourth would leave [0, 1].
+    vectors = np.array([[0.40, 0.26, 0.20, 0.14], [0.35, 0.24, 0.17, 0.2499999]])
+    found, warning = exponential((1.0, 3.0), vectors)
+    assert found[0] == pytest.approx(0.25 + 0.15 * np.sqrt(0.15 / 0.10))
+    np.testing.assert_allclose(found[1:], (1.5 * vectors[0] - 0.5 * vectors[1])[1:])
+    assert warning is not None and warning.startswith("zne: 3 of 4 components")
+
+
 def test_scales_need_no_order() -> None:
     vectors = decayed([0.5, 0.3, 0.15, 0.05], 0.9, (1.0, 2.0, 3.0))
     vectors += 1e-3 * np.random.default_rng(1).normal(size=vectors.shape)

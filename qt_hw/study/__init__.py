@@ -1,0 +1,1 @@
+"""Robustness studies: grids of runs, their statistics, and the report."""

@@ -1,0 +1,136 @@
+"""Tables in colour and bars: shots against noise, and what mitigation changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qt_hw.study.figures.style import (
+    COLOURS,
+    GREY,
+    HATCHES,
+    band,
+    errors,
+    figure,
+    label,
+    legend,
+    title,
+)
+from qt_hw.study.figures.views import KINDS, Curve, Setting, intervals, ticks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+__all__ = ["heat", "heat_figure", "mitigated_places", "mitigation_figure"]
+
+_DARK = 0.5  # of the colour scale: below it, numbers are white
+
+
+def heat(
+    curves: Sequence[Curve], all_curves: Sequence[Curve]
+) -> tuple[list[str], list[str], NDArray[np.float64]]:
+    """Return names of rows and columns and mean test accuracies in %; NaN where none is known.
+
+    There is a row for each of ``curves`` and a column for each shot count of ``all_curves``.
+    """
+    places, columns = ticks(all_curves)
+    values = np.full((len(curves), len(places)), np.nan)
+    for row, curve in enumerate(curves):
+        for x, value in zip(*intervals(curve, "test_accuracy"), strict=True):
+            values[row, places.index(x)] = 100.0 * value.mean
+    return [curve.name for curve in curves], columns, values
+
+
+def heat_figure(setting: Setting) -> Figure:
+    """Return the mean test accuracy, shots × noise, with the number in each cell."""
+    kinds = setting.kinds()
+    heats = {kind: heat(setting.of_kind(kind), setting.curves) for kind in kinds}
+    rows = [len(names) for names, _, _ in heats.values()]
+    widest = max(len(columns) for _, columns, _ in heats.values())
+    drawn = figure(3.6 + 0.62 * widest, 1.2 + 0.42 * sum(rows) + 0.9 * len(kinds))
+    panels = drawn.subplots(len(kinds), 1, squeeze=False, height_ratios=rows)[:, 0]
+    known = np.concatenate([values[np.isfinite(values)] for _, _, values in heats.values()])
+    span = (float(known.min()), float(known.max()))
+    for axes, kind in zip(panels, kinds, strict=True):
+        image = _cells(axes, *heats[kind], span)
+        label(axes, KINDS[kind], "shots", "")
+        axes.grid(visible=False)
+        axes.spines[["left", "bottom"]].set_visible(False)
+    drawn.colorbar(image, ax=list(panels), label="mean test accuracy (%)", aspect=30)
+    title(drawn, "Shots × noise", setting)
+    return drawn
+
+
+def _cells(
+    axes: Axes,
+    names: Sequence[str],
+    columns: Sequence[str],
+    values: NDArray[np.float64],
+    span: tuple[float, float],
+) -> AxesImage:
+    low, high = span
+    image = axes.imshow(values, cmap="cividis", vmin=low, vmax=high, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            dark = (value - low) < _DARK * (high - low)
+            colour = "white" if dark else "black"
+            text = f"{value:.1f}"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.tick_params(length=0)
+    return image
+
+
+def mitigated_places(setting: Setting) -> list[tuple[str, list[Curve]]]:
+    """Return a title and the curves of each place that was measured raw and mitigated."""
+    found: dict[tuple[str, str], list[Curve]] = {}
+    for curve in setting.curves:
+        found.setdefault((curve.kind, curve.place), []).append(curve)
+    return [
+        (f"{KINDS[kind]}: {place}", sorted(curves, key=lambda curve: curve.style))
+        for (kind, place), curves in found.items()
+        if len({curve.mitigation for curve in curves}) > 1
+    ]
+
+
+def mitigation_figure(setting: Setting) -> Figure:
+    """Return the test accuracy raw and mitigated, one panel for each backend and noise."""
+    places = mitigated_places(setting)
+    drawn = figure(8.6, 0.8 + 2.7 * len(places))
+    panels = drawn.subplots(len(places), 1, sharey=True, squeeze=False)[:, 0]
+    for axes, (name, curves) in zip(panels, places, strict=True):
+        if setting.twin is not None:
+            band(axes, setting.twin.metrics["test_accuracy"], 100.0, "noiseless twin")
+        _bars(axes, curves)
+        label(axes, name, "shots", "test accuracy (%)", grid="y")
+    legend(drawn, panels)
+    title(drawn, "Mitigation", setting)
+    return drawn
+
+
+def _bars(axes: Axes, curves: Sequence[Curve]) -> None:
+    places, columns = ticks(curves)
+    width = 0.8 / len(curves)
+    for i, curve in enumerate(curves):
+        x, values = intervals(curve, "test_accuracy")
+        at = [places.index(place) + width * (i - (len(curves) - 1) / 2.0) for place in x]
+        colour = GREY if curve.style == 0 else COLOURS[(curve.style - 1) % len(COLOURS)]
+        axes.bar(
+            at,
+            [100.0 * value.mean for value in values],
+            width,
+            yerr=errors(values, 100.0),
+            color=colour,
+            edgecolor="white",
+            hatch=HATCHES[curve.style % len(HATCHES)],
+            error_kw={"elinewidth": 0.9, "capsize": 1.5},
+            label="raw" if curve.style == 0 else curve.mitigation,
+        )
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_ylim(0.0, 100.0)

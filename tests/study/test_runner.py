@@ -1,0 +1,356 @@
+"""Running a study: every cell once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from qt_hw.errors import ConfigError, InputError, StorageError, UnknownName
+from qt_hw.execution.executor import LocalExecutor
+from qt_hw.execution.registry import open_backend
+from qt_hw.hardware.statistics import total_variation
+from qt_hw.model.generator import probabilities
+from qt_hw.storage import locked
+from qt_hw.study.config import StudyConfig
+from qt_hw.study.folder import StudyFolder
+from qt_hw.study.loading import load_study, study_to_toml
+from qt_hw.study.pools.pool import Job, Outcome, Pool
+from qt_hw.study.runner import Board, Runner
+from qt_hw.study.study import open_study
+from qt_hw.study.table import Row, rows_of
+from qt_hw.study.work import run_cell
+from qt_hw.training.run import Run, task_of
+from qt_hw.training.trainer import all_metrics
+from tests.study.small import small_study
+
+HUGE = "optimizer.lr_mapping=1e300"
+
+
+class Here(Pool):
+    """Computes cells in this process, one after the other."""
+
+    slots = 1
+
+    def __init__(self, study: Path) -> None:
+        self.study, self.queue = study, list[Job]()
+        self.begun: list[str] = []
+
+    def submit(self, job: Job) -> None:
+        self.queue.append(job)
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        return tuple(job.id for job in self.queue)
+
+    def wait(self, timeout: float) -> list[Outcome]:
+        if not self.queue:
+            return []
+        job = self.queue.pop()
+        self.begun.append(job.id)
+        error = run_cell(str(self.study), job.payload)
+        return [Outcome(id=job.id, state="failed" if error else "done", error=error)]
+
+    def close(self) -> None:
+        self.queue.clear()
+
+
+def run(study: StudyConfig, out: Path, *, resume: bool = False) -> tuple[Board, list[str]]:
+    """Run a study in this process; return its board and the cells that were computed."""
+    folder = open_study(study, out, resume=resume)
+    pool = Here(out)
+    return Runner(folder, lambda: pool).run(), pool.begun
+
+
+def without_time(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row["metric"] != "seconds"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyConfig, Path]:
+    """Return a study and the folder in which it has been run once; not to be changed."""
+    home = tmp_path_factory.mktemp("study")
+    study = small_study(home)
+    run(study, home / "out")
+    return study, home / "out"
+
+
+@pytest.fixture
+def copied(finished: tuple[StudyConfig, Path], tmp_path: Path) -> tuple[StudyConfig, Path]:
+    study, folder = finished
+    shutil.copytree(folder, tmp_path / "out")
+    return study, tmp_path / "out"
+
+
+def test_every_cell_is_an_ordinary_run_folder(finished: tuple[StudyConfig, Path]) -> None:
+    folder = StudyFolder(finished[1])
+    assert len(folder.cells) == 10
+    for cell in folder.cells:
+        own = folder.cell_folder(cell.id)
+        assert folder.state(cell.id) == "done"
+        assert (own / "config.toml").exists()
+        opened = Run.open(own)
+        assert opened.finished
+        values = folder.result(cell.id)["values"]
+        assert values["test_accuracy"][0] == opened.results()["test_accuracy"]
+    assert folder.failures() == []
+
+
+def test_an_evaluation_says_what_the_exported_network_reaches(
+    finished: tuple[StudyConfig, Path],
+) -> None:
+    """The same vectors, measured and evaluated by hand."""
+    folder = StudyFolder(finished[1])
+    for cell in [c for c in folder.cells if c.kind == "evaluate"]:
+        twin = Run.open(folder.cell_folder(cell.twin))
+        model, task = twin.model(), task_of(twin.config, None)
+        with np.load(folder.cell_folder(cell.id) / "results" / "vectors.npz") as file:
+            vectors, ideal = file["vectors"], file["ideal"]
+        exact = probabilities(model.generator.ansatz, model.generator.angles.detach()).numpy()
+        np.testing.assert_allclose(ideal, exact, atol=1e-12)
+        shots = cell.config.backend.shots
+        assert shots is not None
+        np.testing.assert_allclose(vectors * shots, np.round(vectors * shots), atol=1e-8)
+        accuracies, distances = [], []
+        for vector in vectors:
+            network = model.export(torch.from_numpy(vector), shots).eval()
+            accuracies.append(all_metrics(task, network, task.load())["test_accuracy"])
+            distances.append(total_variation(vector, ideal))
+        values = folder.result(cell.id)["values"]
+        assert values["test_accuracy"] == [np.mean(accuracies), np.std(accuracies, ddof=1)]
+        assert values["total_variation"][0] == np.mean(distances)
+        assert values["circuits"][0] == cell.repeats
+        assert values["shots_used"][0] == cell.repeats * shots
+        rng = np.random.default_rng(0)
+        drawn = rng.multinomial(shots, ideal / ideal.sum(), size=2000) / shots
+        alone = 0.5 * np.abs(drawn - ideal).sum(axis=1)
+        expected = values["expected_total_variation"][0]
+        assert expected == pytest.approx(alone.mean(), abs=5 * alone.std() / 2000**0.5)
+        assert np.all(np.abs(np.array(distances) - expected) < 5 * alone.std())
+
+
+def test_repeats_are_reproducible_and_differ(finished: tuple[StudyConfig, Path]) -> None:
+    folder = StudyFolder(finished[1])
+    cell = next(c for c in folder.cells if c.kind == "evaluate")
+    with np.load(folder.cell_folder(cell.id) / "results" / "vectors.npz") as file:
+        first, second = file["vectors"]
+    assert not np.array_equal(first, second)
+    executor = LocalExecutor(open_backend("statevector"))
+    from qt_hw.study.measuring import measure_twin
+
+    twin = Run.open(folder.cell_folder(cell.twin))
+    again = measure_twin(cell, twin, finished[1].parent / "again", executor)
+    stored = folder.result(cell.id)["values"]
+    assert {name: list(pair) for name, pair in again.values.items()} == stored
+
+
+def test_the_table_has_a_row_for_each_cell_and_metric(finished: tuple[StudyConfig, Path]) -> None:
+    rows = rows_of(StudyFolder(finished[1]))
+    keys = [(row["cell"], row["metric"]) for row in rows]
+    assert len(set(keys)) == len(keys)
+    assert {row["kind"] for row in rows} == {"noiseless", "control", "train", "evaluate"}
+    twins = {row["cell"] for row in rows if row["kind"] == "noiseless"}
+    assert {row["twin"] for row in rows if row["kind"] != "noiseless"} == twins
+
+
+def test_resuming_a_finished_study_computes_nothing(copied: tuple[StudyConfig, Path]) -> None:
+    study, out = copied
+    before = rows_of(StudyFolder(out))
+    _, begun = run(study, out, resume=True)
+    assert begun == []
+    assert rows_of(StudyFolder(out)) == before
+
+
+def test_a_study_is_not_begun_twice(copied: tuple[StudyConfig, Path]) -> None:
+    study, out = copied
+    with pytest.raises(InputError, match="add --resume"):
+        open_study(study, out, resume=False)
+    other = study.model_copy(update={"set": ("optimizer.steps=5",)})
+    with pytest.raises(ConfigError, match="holds a study of"):
+        open_study(other, out, resume=True)
+
+
+def test_further_seeds_are_added(copied: tuple[StudyConfig, Path]) -> None:
+    study, out = copied
+    before = rows_of(StudyFolder(out))
+    wider = study.model_copy(update={"seeds": (0, 1, 2)})
+    board, begun = run(wider, out, resume=True)
+    assert len(begun) == 5
+    assert set(board.states.values()) == {"done"}
+    after = rows_of(StudyFolder(out))
+    assert [row for row in after if row["seed"] < 2] == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["cell.json", "manifest.json", "a file instead of a folder", "cell.json missing"],
+)
+def test_an_unreadable_cell_is_named_and_computed_anew(
+    copied: tuple[StudyConfig, Path], damage: str
+) -> None:
+    study, out = copied
+    folder = StudyFolder(out)
+    before = rows_of(folder)
+    cell = next(c for c in folder.cells if c.kind == "train")
+    own = folder.cell_folder(cell.id)
+    if damage.startswith("a file"):
+        shutil.rmtree(own)
+        own.write_text("not a folder")
+    elif damage.endswith("missing"):
+        (own / "cell.json").unlink()
+    else:
+        (own / damage).write_text('{"half')
+        if damage == "manifest.json":
+            (own / "cell.json").unlink()
+    left = rows_of(folder)
+    assert left == ([r for r in before if r["cell"] != cell.id])
+    board, begun = run(study, out, resume=True)
+    assert begun == [cell.id]
+    if damage.startswith("a file"):
+        assert board.states[cell.id] == "failed"
+        assert "is not a folder; move it away" in board.errors[cell.id]
+        own.unlink()
+        run(study, out, resume=True)
+    assert without_time(rows_of(StudyFolder(out))) == without_time(before)
+
+
+def test_a_failed_cell_is_recorded_and_does_not_stop_the_others(tmp_path: Path) -> None:
+    """Noise that makes no sense shows when its backend is opened."""
+    wrong = {"backend": "aer", "noise": "depolarizing(p1=2.5)", "shots": 64}
+    study = small_study(
+        tmp_path,
+        seeds=1,
+        controls=[],
+        train=[wrong, {"backend": "statevector", "shots": 64}],
+        evaluate=[wrong],
+    )
+    board, _ = run(study, tmp_path / "out")
+    states = sorted((board.cells[id].kind, state) for id, state in board.states.items())
+    assert states == [
+        ("evaluate", "failed"),
+        ("noiseless", "done"),
+        ("train", "done"),
+        ("train", "failed"),
+    ]
+    failures = StudyFolder(tmp_path / "out").failures()
+    assert [failure.kind for failure in failures] == ["InputError", "InputError"]
+    assert all("p1" in failure.error for failure in failures)
+
+
+def test_a_backend_that_does_not_exist_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    block = {"backend": ["statevector", "aer:fake_nowhere"], "shots": 64}
+    study = small_study(tmp_path, train=[block])
+    with pytest.raises(UnknownName, match="fake_nowhere"):
+        run(study, tmp_path / "out")
+    assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_a_defect_in_a_cell_leaves_its_traceback(tmp_path: Path) -> None:
+    """What is no error of this package: a rate that torch cannot take."""
+    study = small_study(tmp_path, seeds=1, controls=[], train=[], evaluate=[], set=[HUGE])
+    board, _ = run(study, tmp_path / "out")
+    assert set(board.states.values()) == {"failed"}
+    (error,) = (tmp_path / "out" / "errors").iterdir()
+    recorded = json.loads(error.read_text())
+    assert recorded["kind"] == "RuntimeError"
+    assert "Traceback" in recorded["details"]
+
+
+def test_what_needs_a_failed_twin_fails_too(tmp_path: Path) -> None:
+    study = small_study(
+        tmp_path, seeds=1, controls=[], train=[], set=["optimizer.lr_mapping=1e300"]
+    )
+    board, begun = run(study, tmp_path / "out")
+    assert len(begun) == 1
+    assert set(board.states.values()) == {"failed"}
+    errors = [f.error for f in StudyFolder(tmp_path / "out").failures()]
+    assert sum("what it needs has failed" in error for error in errors) == 2
+
+
+def test_a_full_disk_stops_the_study_and_loses_nothing(
+    copied: tuple[StudyConfig, Path],
+) -> None:
+    """No file may grow beyond some bytes, as on a full disk; with room again it goes on."""
+    study, out = copied
+    before = rows_of(StudyFolder(out))
+    wider = study.model_copy(update={"seeds": (0, 1, 2, 3, 4)})
+    folder = open_study(wider, out, resume=True)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))
+        with pytest.raises(StorageError, match="make room, then --resume"):
+            Runner(folder, lambda: Here(out)).run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, old)
+    assert [r for r in rows_of(StudyFolder(out)) if r["seed"] < 2] == before
+    board, begun = run(wider, out, resume=True)
+    assert len(begun) == 15
+    assert set(board.states.values()) == {"done"}
+
+
+def test_two_studies_on_one_folder(copied: tuple[StudyConfig, Path]) -> None:
+    from qt_hw.study.study import run_study
+
+    study, out = copied
+    with (
+        locked(out),
+        pytest.raises(StorageError, match="another process is writing to"),
+    ):
+        run_study(study, out=out, resume=True, progress=False)
+
+
+def _program(study: Path, out: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "qt_hw.cli", "study", str(study), "--out", str(out), *options]
+
+
+def test_killed_and_resumed_it_ends_with_the_same_table(
+    finished: tuple[StudyConfig, Path], tmp_path: Path
+) -> None:
+    """kill -9 of the whole study while cells are trained, with real worker processes."""
+    study, once = finished
+    longer = study.model_copy(update={"seeds": (0, 1)})
+    file, out = tmp_path / "study.toml", tmp_path / "out"
+    file.write_text(study_to_toml(longer))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        _program(file, out, "--jobs", "2"), env=environment, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not list(out.glob("cells/*/checkpoints/*.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done_before = {path.parent.name for path in out.glob("cells/*/cell.json")}
+    assert len(done_before) < 10
+    again = subprocess.run(
+        _program(file, out, "--jobs", "2", "--resume"),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert again.returncode == 0, again.stderr
+    assert without_time(rows_of(StudyFolder(out))) == without_time(rows_of(StudyFolder(once)))
+    with open(out / "table.csv", newline="") as table:
+        assert len(list(csv.DictReader(table))) == len(rows_of(StudyFolder(out)))
+
+
+def test_the_folder_alone_says_what_the_study_is(finished: tuple[StudyConfig, Path]) -> None:
+    study, out = finished
+    assert load_study(out / "study.toml") == study
+    moved = StudyFolder(out)
+    assert [cell.id for cell in moved.cells]
+    assert moved.about["versions"]["python"]
