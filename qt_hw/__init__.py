@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from qt_hw.model.mapping import AffineMapping, MlpMapping, MpsMapping
     from qt_hw.model.quantum_train import QuantumTrain
     from qt_hw.model.scaling import Scaling
+    from qt_hw.study.results import make_report
+    from qt_hw.study.study import run_study
     from qt_hw.training.run import Run, train
 
 __version__ = "0.1.0"
@@ -43,7 +45,9 @@ _HOME = {
     "U3Cu3": "qt_hw.circuits.builtin",
     "backend": "qt_hw.execution.registry:open_backend",
     "calibrate": "qt_hw.model.calibrate",
+    "make_report": "qt_hw.study.results",
     "probabilities": "qt_hw.model.generator",
+    "run_study": "qt_hw.study.study",
     "train": "qt_hw.training.run",
 }
 
@@ -66,7 +70,9 @@ __all__ = [
     "__version__",
     "backend",
     "calibrate",
+    "make_report",
     "probabilities",
+    "run_study",
     "train",
 ]
 

@@ -100,7 +100,8 @@ def test_wheel_holds_the_packages_and_nothing_else(tmp_path: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert shipped == on_disk
-    assert {Path(name).suffix for name in shipped} == {".json", ".py", ".toml", ".typed"}
+    page = {".css", ".html", ".js"}
+    assert {Path(name).suffix for name in shipped} == {".json", ".py", ".toml", ".typed", *page}
     assert shipped >= {f"{package}/py.typed" for package in PACKAGES}
     assert {"qt_hw/presets/digits.toml", "qt_hw_braket/forte-1.json"} <= shipped
 

@@ -9,17 +9,21 @@ _EXTRAS = (
     ("ibm", "qiskit_ibm_runtime", "IBM devices (ibm:…), their stored calibrations (aer:fake_…)"),
     ("braket", "braket.devices", "Amazon Braket (braket:…) and IonQ through it (ionq:…)"),
     ("mitigation", "mitiq", "mitigation by ddd, cdr, pec, lre, exponential zne (GPL-3.0)"),
+    ("study", "plotly", "reports of studies, Ray clusters, TensorBoard"),
 )
 #: Backends that are opened with a device only, and the extra that they need.
 _EXTRA_OF = {"braket": "braket", "ibm": "ibm", "ionq": "braket"}
 
 
 def presets() -> None:
-    """List the ready-made configurations."""
+    """List the ready-made runs (qt-hw run) and studies (qt-hw study)."""
     from qt_hw.cli.table import print_table, simple_table
+    from qt_hw.study.loading import known_studies
     from qt_hw.training.loading import known_presets
 
     print_table(simple_table(("preset", "what it trains"), list(known_presets().items())))
+    print()
+    print_table(simple_table(("study", "what it asks"), list(known_studies().items())))
 
 
 def backends() -> None:

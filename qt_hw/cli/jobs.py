@@ -15,6 +15,9 @@ from qt_hw.cli.shared import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from qt_hw.execution.journal import JobRow, RequestRow
     from qt_hw.hardware.billing import Bill
     from qt_hw.hardware.home import Home
@@ -75,8 +78,15 @@ def retry(
     for home, request, row in done:
         print(_line(home, request, row, "is submitted"))
     if done:
-        training = any(request.step >= 0 for _, request, _ in done)
-        print(f"go on with: qt-hw collect {run}{' --continue' if training else ''}")
+        print(f"go on with: {_then(run, done)}")
+
+
+def _then(run: Path, done: Sequence[tuple[Home, RequestRow, JobRow]]) -> str:
+    """Return the command that fetches what is on its way now."""
+    if any(home.of_study for home, _, _ in done):
+        return f"qt-hw study {run}{' --rehearse' if done[0][0].rehearsed else ''}"
+    training = any(request.step >= 0 for _, request, _ in done)
+    return f"qt-hw collect {run}{' --continue' if training else ''}"
 
 
 def cost(run: RunFolder) -> None:

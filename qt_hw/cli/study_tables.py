@@ -79,10 +79,9 @@ def duration(seconds: float) -> str:
 def print_conclusions(folder: Path) -> None:
     """Print accuracy and difference to the noiseless twin of each condition, then the notes."""
     summary = read_json(folder / "summary.json")
-    groups = [*summary["twins"], *summary["controls"], *summary["groups"]]
-    rows = [_row(group) for group in groups if "test_accuracy" in group["metrics"]]
+    rows = [_row(group) for group in summary["groups"] if "test_accuracy" in group["metrics"]]
     if rows:
-        headers = ("condition", "seeds", "test accuracy", "minus noiseless twin", "p, corrected")
+        headers = ("condition", "seeds", "test accuracy", "minus noiseless twin", "p (Holm)")
         print_table(simple_table(headers, rows))
         print("*: significant at 5 %; n.d.: not decidable with so few seeds")
     for note in summary["notes"]:

@@ -27,6 +27,7 @@ from qt_hw.hardware.evaluate import request_of, send
 from qt_hw.hardware.evaluation import Evaluation, records
 from qt_hw.hardware.home import Home, homes, last_attempts, state_of
 from qt_hw.hardware.results import Bench, finish
+from qt_hw.hardware.shared_ledger import refuse_study
 from qt_hw.hardware.table import write_tables
 from qt_hw.tasks import Data, Task
 from qt_hw.training.paid import open_dispatcher
@@ -98,8 +99,10 @@ def collect(
 
     Raises:
         StorageError: ``folder`` holds no run; or its tables cannot be written.
+        InputError: ``folder`` is a study's.
     """
     folder = Path(folder)
+    refuse_study(folder)
     collector = _Collector(target, data, backend, say, report)
     outcomes = [
         collector.collect(home, evaluation, waiting=False)

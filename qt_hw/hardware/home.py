@@ -9,6 +9,7 @@ from typing import Any
 
 from qt_hw.errors import InputError, StorageError
 from qt_hw.execution.journal import OPEN, JobRow, Journal, RequestRow
+from qt_hw.hardware.shared_ledger import is_study
 from qt_hw.training.folder import PAIR
 from qt_hw.training.paid import rehearsed
 from qt_hw.training.run import Run
@@ -18,15 +19,20 @@ __all__ = ["Home", "chosen_run", "homes", "last_attempts", "run_folders", "state
 
 @dataclass(frozen=True, kw_only=True)
 class Home:
-    """The real or the rehearsed jobs of one run.
+    """The real or the rehearsed jobs of one run, or of all runs of a study.
 
     Attributes:
-        run: The run folder, which is locked by whoever writes.
+        run: The run folder, or the study's, which is locked by whoever writes.
         rehearsed: Which of the two.
     """
 
     run: Path
     rehearsed: bool
+
+    @property
+    def of_study(self) -> bool:
+        """Whether these are the jobs of a study, whose cells share one journal."""
+        return is_study(self.run)
 
     @property
     def path(self) -> Path:
@@ -63,7 +69,7 @@ def run_folders(folder: Path) -> list[Path]:
     Raises:
         StorageError: It holds no run.
     """
-    if (folder / "config.toml").is_file():
+    if (folder / "config.toml").is_file() or is_study(folder):
         return [folder]
     inner = [folder / name for name in PAIR if (folder / name).is_dir()]
     if not any((path / "config.toml").is_file() for path in inner):

@@ -13,6 +13,7 @@ from qt_hw.execution.dispatcher import Dispatcher
 from qt_hw.execution.journal import OPEN, JobRow, RequestRow
 from qt_hw.hardware.evaluation import load, save
 from qt_hw.hardware.home import Home
+from qt_hw.hardware.shared_ledger import raise_caps_in
 from qt_hw.hardware.sources import Caps, chosen_jobs, open_source
 from qt_hw.storage import locked, write_text
 from qt_hw.training.loading import config_from_dict, to_toml
@@ -141,6 +142,9 @@ def _raise_caps(home: Home, request: RequestRow, caps: Caps) -> None:
     """Record new caps, where the old ones are recorded."""
     new = {name: value for name, value in vars(caps).items() if value is not None}
     if not new:
+        return
+    if home.of_study:
+        raise_caps_in(home.run, new)
         return
     run = Run.open(home.run)
     if request.step < 0:

@@ -14,6 +14,8 @@ from qt_hw.execution.dispatcher import Dispatcher
 from qt_hw.execution.journal import JobRow, RequestRow
 from qt_hw.hardware.evaluation import load, records
 from qt_hw.hardware.home import Home, homes, last_attempts
+from qt_hw.hardware.shared_ledger import caps_in, cell_folder, cell_ledger, cell_source
+from qt_hw.storage import locked
 from qt_hw.training.config import RunConfig
 from qt_hw.training.paid import open_dispatcher
 from qt_hw.training.run import Run
@@ -36,6 +38,8 @@ class Caps:
 
 def caps_of(home: Home) -> Caps:
     """Return the caps of the training, or of the last evaluation if there is one."""
+    if home.of_study:
+        return Caps(**caps_in(home.run))
     if found := records(home):
         return Caps(max_usd=found[-1].max_usd, max_qpu_seconds=found[-1].max_qpu_seconds)
     return Caps(**Run.open(home.run).config.budget.model_dump())
@@ -60,6 +64,8 @@ def matches(row: JobRow, job: str | None) -> bool:
 
 def source_of(home: Home, request: RequestRow) -> tuple[RunConfig, Mapping[str, Any] | None]:
     """Return the configuration (backend, account, cap) behind a request, and its rehearsal."""
+    if home.of_study:
+        return cell_source(home.run, request)
     run = Run.open(home.run)
     if request.step >= 0:
         return run.config, home.training_rehearsal()
@@ -80,10 +86,24 @@ def open_source(
     config, rehearsal = source_of(home, request)
     same = backend is not None and backend.name == request.backend and rehearsal is None
     given = backend if same else None
-    with open_dispatcher(
-        config, home.run, rehearsal=rehearsal, backend=given, say=say, lock=lock
-    ) as dispatcher:
-        yield dispatcher
+    folder, ledger = home.run, None
+    with contextlib.ExitStack() as stack:
+        if home.of_study:
+            folder = cell_folder(home.run, request)
+            ledger = cell_ledger(home.journal, request)
+            if lock:
+                stack.enter_context(locked(home.run, "its study is running: wait for it"))
+        yield stack.enter_context(
+            open_dispatcher(
+                config,
+                folder,
+                rehearsal=rehearsal,
+                backend=given,
+                say=say,
+                lock=lock,
+                ledger=ledger,
+            )
+        )
 
 
 def chosen_jobs(

@@ -9,6 +9,7 @@ from torch import nn
 
 from qt_hw.errors import InputError, Pending, QtHwError
 from qt_hw.hardware.home import Home, homes, last_attempts, state_of
+from qt_hw.hardware.shared_ledger import refuse_study
 from qt_hw.tasks import Data, Task
 from qt_hw.training.compare import Comparison, train_pair
 from qt_hw.training.paid import Hardware, open_dispatcher, rehearsed
@@ -23,6 +24,7 @@ def unfinished(folder: Path) -> Home | None:
     Raises:
         StorageError: ``folder`` holds no run.
     """
+    refuse_study(folder)
     for home in homes(folder):
         if not (home.run / "config.toml").is_file() or Run.open(home.run).finished:
             continue

@@ -35,7 +35,8 @@ class Cell:
         twin: Id of the noiseless cell that it is compared with; of the directly trained target
             for an approximation; empty if there is none.
         mitigation: Of an evaluation, whose run is trained without.
-        calibration_shots: Of each calibration circuit; None: as many as the circuit.
+        calibration_shots: Of each calibration circuit; None: as ``prepared`` in
+            ``qt_hw.study.measuring`` says.
         repeats: How often an evaluation or a gradient is measured.
         steps: Of an approximation's fit.
         control: ``"permuted"``; other controls are named in ``config``.

@@ -61,6 +61,11 @@ class StudyFolder:
         """Whether there is a study in it."""
         return (self.path / "study.json").exists()
 
+    @property
+    def begun(self) -> bool:
+        """Whether cells were computed or jobs sent."""
+        return (self.path / "cells").exists() or self.ledger.exists()
+
     def create(
         self, study: StudyConfig, name: str, rehearsal: Mapping[str, Any] | None = None
     ) -> None:
@@ -118,7 +123,13 @@ class StudyFolder:
 
     @cached_property
     def config(self) -> StudyConfig:
-        """What ``study.toml`` says."""
+        """What ``study.toml`` says.
+
+        Raises:
+            StorageError: There is no study.
+            ConfigError: It is damaged; the message names the key.
+        """
+        assert self.about
         return load_study(self.path / "study.toml")
 
     @property

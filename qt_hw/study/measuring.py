@@ -52,9 +52,15 @@ class Measured:
 
 
 def prepared(cell: Cell, model: QuantumTrain, executor: Executor) -> Setup:
-    """Return what measures the circuit of ``model`` as an evaluation asks for."""
-    made = Mitigation.of(cell.mitigation, calibration_shots=cell.calibration_shots)
-    shots = cell.config.backend.shots
+    """Return what measures the circuit of ``model`` as an evaluation asks for.
+
+    Unless the study says otherwise, a calibration circuit on a device that costs money takes as
+    many shots as the circuit, elsewhere as many as ``qt_hw.Mitigation`` gives it.
+    """
+    shots, wanted = cell.config.backend.shots, cell.calibration_shots
+    if wanted is None and executor.backend.limits.paid:
+        wanted = shots
+    made = Mitigation.of(cell.mitigation, calibration_shots=wanted)
     return Setup(model.generator.ansatz, executor, shots, "parameter-shift", made)
 
 

@@ -124,7 +124,7 @@ def quote_study(
         if any(paid.values())
         else ()
     )
-    return StudyQuote(lines=lines, reasons=reasons)
+    return StudyQuote(lines=lines, reasons=tuple(reasons))
 
 
 class _Backends:

@@ -131,7 +131,7 @@ def open_study(
     config, folder = load_study(study), StudyFolder(out)
     if name is None:
         name = Path(study).stem if isinstance(study, str | Path) else "study"
-    if folder.exists:
+    if folder.exists and folder.begun:
         if not resume:
             raise InputError(
                 f"{out} already exists; add --resume to go on with it, or choose another --out"

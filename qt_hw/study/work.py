@@ -13,6 +13,7 @@ from typing import Any
 from qt_hw.errors import QtHwError, StorageError
 from qt_hw.execution.executor import Executor, LocalExecutor
 from qt_hw.execution.registry import open_backend
+from qt_hw.execution.rehearsal import costs_money
 from qt_hw.storage import locked, now, write_json, write_text
 from qt_hw.study.approximation import fit_weights
 from qt_hw.study.cell import PERMUTED, Cell
@@ -98,9 +99,9 @@ def _dependent(folder: StudyFolder, cell: Cell, hardware: Hardware) -> Measured:
         return _approximated(twin, cell)
     if cell.control == PERMUTED:
         return _permuted(twin, cell)
-    local = _local_executor(cell.config)
-    if local is not None:
-        return measure_twin(cell, twin, own, local)
+    if not costs_money(cell.config.backend.name):
+        return measure_twin(cell, twin, own, _local_executor(cell.config))
+    write_text(own / "config.toml", to_toml(cell.config))  # for whoever asks for its jobs
     with open_executor(cell.config, own, hardware, lock=False) as executor:
         return measure_twin(cell, twin, own, executor)
 
@@ -148,17 +149,16 @@ def _single(values: Mapping[str, float]) -> Values:
     return {name: (float(value), 0.0) for name, value in values.items()}
 
 
-def _local_executor(config: RunConfig) -> Executor | None:
-    """Return where the circuits run if that costs nothing; opened once in a process."""
-    return _opened(config.backend.model_dump_json())
+def _local_executor(config: RunConfig) -> Executor:
+    """Return where the circuits run, which costs nothing; opened once in a process."""
+    return _opened(config.backend.model_copy(update={"shots": None}).model_dump_json())
 
 
 @lru_cache(maxsize=8)
-def _opened(config: str) -> Executor | None:
+def _opened(config: str) -> Executor:
     table = BackendConfig.model_validate_json(config)
     named = table.model_dump(exclude_none=True, exclude={"name", "shots", "options"})
-    backend = open_backend(table.name, **named, **table.options)
-    return None if backend.limits.paid else LocalExecutor(backend)
+    return LocalExecutor(open_backend(table.name, **named, **table.options))
 
 
 def _finish(folder: StudyFolder, cell: Cell, measured: Measured) -> None:

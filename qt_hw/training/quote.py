@@ -110,7 +110,7 @@ def total(parts: Sequence[tuple[Cost, int]]) -> Cost:
         usd_high=sum(cost.usd_high * n for cost, n in parts),
         qpu_seconds_low=sum(cost.qpu_seconds_low * n for cost, n in parts),
         qpu_seconds_high=sum(cost.qpu_seconds_high * n for cost, n in parts),
-        source=parts[0][0].source,
+        source=parts[0][0].source if parts else "",
     )
 
 

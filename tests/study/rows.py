@@ -16,6 +16,7 @@ CONTROLS = {  # name: (accuracy, trained parameters)
     "hypernetwork": (0.938, 401),
     "direct": (0.962, 2410),
 }
+SLOPES = {1: -0.4, 4: -0.8}  # layers: of log2 of the gradient's variance per qubit
 COEFFICIENT = 3.2  # of the drop in accuracy, times 1 / sqrt(shots)
 WHERE = {
     "base": "digits",
@@ -101,15 +102,16 @@ def _metrics(
 
 def _gradients(random: np.random.Generator, seed: int) -> Rows:
     made: Rows = []
-    for layers in (1, 4):
+    for layers in SLOPES:
         for qubits in (2, 4, 6, 8):
             for shots in (None, 1024):
-                exact = 2.0 ** (-0.4 * layers**0.5 * qubits - 2.0)
-                noise = 0.0 if shots is None else 1e-3
-                variance = (exact + noise) * np.exp(0.2 * random.standard_normal())
-                values = {"gradient_variance": variance, "gradient_norm": variance**0.5}
-                values |= {"noise_variance": noise, "cosine": exact / (exact + noise)}
-                values |= {} if shots is None else {"snr": variance / noise}
+                exact = 2.0 ** (SLOPES[layers] * qubits - 2.0)
+                exact *= np.exp(0.2 * random.standard_normal())
+                values = {"gradient_variance": exact, "gradient_norm": exact**0.5}
+                if shots is not None:
+                    noise = 1.0 / shots * np.exp(0.1 * random.standard_normal())
+                    values |= {"noise_variance": noise, "snr": exact / noise}
+                    values |= {"cosine": exact / (exact + noise)}
                 where = {"kind": "gradient", "qubits": qubits, "layers": layers, "shots": shots}
                 name = f"gradient-{layers}-{qubits}-{shots}-{seed}"
                 made += _cell(name, where | {"seed": seed, "backend": "aer"}, values)
@@ -131,3 +133,22 @@ def _approximations(random: np.random.Generator, seed: int) -> Rows:
 def _cell(name: str, where: dict[str, Any], values: dict[str, float], repeats: int = 1) -> Rows:
     common = WHERE | {"cell": name, "repeats": repeats, "spread": 0.002 * (repeats > 1)} | where
     return [common | {"metric": metric, "value": value} for metric, value in values.items()]
+
+
+INFO: dict[str, Any] = {
+    "title": "a <em>study</em> & more",
+    "description": "Made-up numbers.",
+    "command": "qt-hw study made-up --out studies/made-up",
+    "created": "2026-01-02T03:04:05+00:00",
+    "toml": '[[evaluate]]\nbackend = "aer"  # <em>\n',
+    "versions": {"qt-hw": "1.0", "torch": "2.9"},
+    "backends": [
+        {"name": "aer", "calibration_date": None},
+        {"name": "aer:fake_torino", "calibration_date": "2024-01-02"},
+    ],
+    "cost": {"usd": 1.25, "qpu_seconds": 7.0, "rehearsed": True},
+    "cells": {"total": 300, "done": 298, "failed": 2},
+    "failures": [{"cell": "train-64", "error": "StorageError: <disk> is full"}],
+    "seeds": list(SEEDS),
+    "controls": {"uniform": "the uniform vector"},
+}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import resource
@@ -33,7 +32,12 @@ from qt_hw.study.table import Row, rows_of
 from qt_hw.study.work import run_cell
 from qt_hw.training.run import Run, task_of
 from qt_hw.training.trainer import all_metrics
+from tests.rendering import unrendered
 from tests.study.small import small_study
+
+__all__ = ["unrendered"]
+
+pytestmark = pytest.mark.usefixtures("unrendered")
 
 HUGE = "optimizer.lr_mapping=1e300"
 
@@ -78,7 +82,9 @@ def without_time(rows: list[Row]) -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyConfig, Path]:
+def finished(
+    unrendered: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[StudyConfig, Path]:
     """Return a study and the folder in which it has been run once; not to be changed."""
     home = tmp_path_factory.mktemp("study")
     study = small_study(home)
@@ -312,40 +318,52 @@ def test_two_studies_on_one_folder(copied: tuple[StudyConfig, Path]) -> None:
         run_study(study, out=out, resume=True, progress=False)
 
 
-def _program(study: Path, out: Path, *options: str) -> list[str]:
-    return [sys.executable, "-m", "qt_hw.cli", "study", str(study), "--out", str(out), *options]
-
-
 def test_killed_and_resumed_it_ends_with_the_same_table(
     finished: tuple[StudyConfig, Path], tmp_path: Path
 ) -> None:
-    """kill -9 of the whole study while cells are trained, with real worker processes."""
+    """kill -9 of the whole study while a real worker process trains a cell."""
     study, once = finished
-    longer = study.model_copy(update={"seeds": (0, 1)})
+    one = study.model_copy(update={"seeds": (0,)})
     file, out = tmp_path / "study.toml", tmp_path / "out"
-    file.write_text(study_to_toml(longer))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    file.write_text(study_to_toml(one))
+    code = (
+        "import sys; from pathlib import Path; from qt_hw.storage import locked\n"
+        "from qt_hw.study.pools.local import LocalPool; from qt_hw.study.runner import Runner\n"
+        "from qt_hw.study.study import open_study\n"
+        "out = Path(sys.argv[2])\n"
+        "with locked(out):\n"
+        "    folder = open_study(sys.argv[1], out, resume=False)\n"
+        "    Runner(folder, lambda: LocalPool(out, 1)).run()\n"
+    )
     process = subprocess.Popen(
-        _program(file, out, "--jobs", "2"), env=environment, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", code, str(file), str(out)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
     )
     deadline = time.monotonic() + 60
-    while not list(out.glob("cells/*/checkpoints/*.json")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    while not list(out.glob("cells/*/checkpoints/*.json")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.kill()
     process.wait()
-    done_before = {path.parent.name for path in out.glob("cells/*/cell.json")}
-    assert len(done_before) < 10
-    again = subprocess.run(
-        _program(file, out, "--jobs", "2", "--resume"),
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert again.returncode == 0, again.stderr
-    assert without_time(rows_of(StudyFolder(out))) == without_time(rows_of(StudyFolder(once)))
-    with open(out / "table.csv", newline="") as table:
-        assert len(list(csv.DictReader(table))) == len(rows_of(StudyFolder(out)))
+    assert len(list(out.glob("cells/*/cell.json"))) < 5
+    _until_the_worker_is_gone(out)
+    board, _ = run(one, out, resume=True)
+    assert set(board.states.values()) == {"done"}
+    whole = [row for row in rows_of(StudyFolder(once)) if row["seed"] == 0]
+    assert without_time(rows_of(StudyFolder(out))) == without_time(whole)
+
+
+def _until_the_worker_is_gone(out: Path) -> None:
+    """Wait until nobody holds a cell's lock; workers end with their parent."""
+    deadline = time.monotonic() + 10
+    for cell in out.glob("cells/*"):
+        while True:
+            try:
+                with locked(cell):
+                    break
+            except StorageError:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
 
 
 def test_the_folder_alone_says_what_the_study_is(finished: tuple[StudyConfig, Path]) -> None:

@@ -14,7 +14,6 @@ from qt_hw.tasks import Data
 from qt_hw.training.run import Run, train
 from tests.training.small import small_config, small_tables
 
-
 pytestmark = pytest.mark.usefixtures("unrendered")
 
 

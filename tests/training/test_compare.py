@@ -11,7 +11,6 @@ from qt_hw.training.compare import Comparison, train_pair
 from qt_hw.training.run import Run
 from tests.training.small import small_config
 
-
 pytestmark = pytest.mark.usefixtures("unrendered")
 
 

@@ -21,7 +21,6 @@ from qt_hw.training.run import Run, train
 from tests.rendering import rendered
 from tests.training.small import small_config
 
-
 pytestmark = pytest.mark.usefixtures("unrendered")
 
 

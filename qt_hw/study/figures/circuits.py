@@ -1,4 +1,4 @@
-"""Figures of the circuits alone: gradients, what shots do to a vector, approximation."""
+"""Figures of what shots do to a vector, and of how well a generator approximates weights."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from qt_hw.study.figures.style import (
-    COLOURS,
     GREY,
-    LINES,
-    MARKERS,
     colour_of,
     errors,
     figure,
+    joined,
     label,
     legend,
     marker_of,
@@ -25,7 +20,6 @@ from qt_hw.study.figures.style import (
 )
 from qt_hw.study.figures.views import Curve, Setting, condition_name, intervals
 from qt_hw.study.statistics.intervals import Interval
-from qt_hw.study.statistics.plateau import Plateau
 from qt_hw.study.statistics.sizes import Sizes
 
 if TYPE_CHECKING:
@@ -34,9 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "approximation_figure",
-    "gradient_figure",
-    "plateau_colours",
-    "plateau_name",
     "sampling_figure",
 ]
 
@@ -44,83 +35,6 @@ SAMPLING = {
     "total_variation": ("Total variation distance to the exact vector", "total variation"),
     "empty_bins": ("Outcomes that were never seen", "share of all outcomes"),
 }
-
-
-def gradient_figure(plateaus: Sequence[Plateau]) -> Figure:
-    """Return variance and signal-to-noise ratio of the gradient against qubits, log scales."""
-    noisy = [plateau for plateau in plateaus if plateau.snr]
-    drawn = figure(9.2 if noisy else 5.6, 4.6)
-    panels = drawn.subplots(1, 2 if noisy else 1, squeeze=False)[0]
-    colours = plateau_colours(plateaus)
-    for plateau, colour in zip(plateaus, colours, strict=True):
-        name, style = plateau_name(plateau, plateaus), int(plateau.condition.shots is not None)
-        _points(panels[0], plateau.qubits, plateau.variance, name, colour, style)
-        if plateau.snr:
-            _points(panels[1], plateau.qubits, plateau.snr, "", colour, style)
-    names = [("Variance of the loss gradient", "variance"), ("Signal-to-noise ratio", "ratio")]
-    for axes, (name, y) in zip(panels, names, strict=False):
-        axes.set_yscale("log", base=2)
-        axes.set_xticks(sorted({n for plateau in plateaus for n in plateau.qubits}))
-        label(axes, name, "qubits", f"{y} (log scale)")
-    if noisy:
-        panels[1].axhline(1.0, color=GREY, linewidth=1.0, dashes=(4, 2))
-    legend(drawn, panels)
-    drawn.suptitle("Gradients at random angles", fontsize=12)
-    return drawn
-
-
-def plateau_colours(plateaus: Sequence[Plateau]) -> list[int]:
-    """Return a number for each plateau: exact and sampled ones of one circuit share it."""
-    circuits = list(dict.fromkeys(_circuit(plateau) for plateau in plateaus))
-    return [circuits.index(_circuit(plateau)) for plateau in plateaus]
-
-
-def plateau_name(plateau: Plateau, plateaus: Sequence[Plateau]) -> str:
-    """Return layers, shots and fitted slope for a legend."""
-    condition = plateau.condition
-    circuit = condition_name(condition, [other.condition for other in plateaus])
-    shots = "exact" if condition.shots is None else f"{condition.shots:,} shots"
-    name = f"{circuit}, {shots}" if circuit else shots
-    return name if plateau.slope is None else f"{name}: ∝ 2^({_minus(plateau.slope)} n)"
-
-
-def _minus(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
-
-
-def _circuit(plateau: Plateau) -> tuple[str, int, str]:
-    return plateau.condition.ansatz, plateau.condition.layers, plateau.condition.base
-
-
-def _points(
-    axes: Axes,
-    x: Sequence[float],
-    values: Sequence[Interval],
-    name: str,
-    colour: int,
-    style: int,
-) -> None:
-    """Draw means with error bars, joined by a line; open markers for every style but the first."""
-    shade = COLOURS[colour % len(COLOURS)]
-    means = [value.mean for value in values]
-    axes.errorbar(
-        x,
-        means,
-        _positive(means, errors(values)),
-        color=shade,
-        linestyle=LINES[style % len(LINES)],
-        marker=MARKERS[colour % len(MARKERS)],
-        markerfacecolor=shade if style == 0 else "white",
-        markersize=5.0,
-        capsize=2.0,
-        label=name or None,
-    )
-
-
-def _positive(means: Sequence[float], bars: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cut error bars that would cross zero, which a log scale cannot show."""
-    bars[0] = [min(bar, 0.9 * mean) for bar, mean in zip(bars[0], means, strict=True)]
-    return bars
 
 
 def sampling_figure(setting: Setting) -> Figure:
@@ -172,10 +86,10 @@ def approximation_figure(sizes: Sequence[Sizes]) -> Figure:
     conditions = [size.condition for size in sizes]
     for colour, size in enumerate(sizes):
         name = condition_name(size.condition, conditions) or "generated weights"
-        _points(error, size.n_weights, size.relative_error, "", colour, 0)
-        _points(accuracy, size.n_weights, _percent(size.test_accuracy), name, colour, 0)
+        joined(error, size.n_weights, size.relative_error, "", colour, 0)
+        joined(accuracy, size.n_weights, _percent(size.test_accuracy), name, colour, 0)
         given = f"{name}: given weights" if len(sizes) > 1 else "given weights (the target itself)"
-        _points(accuracy, size.n_weights, _percent(size.target_test_accuracy), given, colour, 1)
+        joined(accuracy, size.n_weights, _percent(size.target_test_accuracy), given, colour, 1)
     for axes in (error, accuracy):
         _weights_axis(axes, sizes)
     label(error, "Approximation error", "weights of the target (log scale)", "relative error")

@@ -24,15 +24,15 @@ def controls_figure(setting: Setting, rows: Rows) -> Figure:
     for at, point in enumerate(points):
         quantum = point.group is setting.twin
         colour = COLOURS[0] if quantum else GREY
-        axes.plot(_seeds(point, rows), [at + 0.25] * point.group.n, ".", color=colour, alpha=0.35)
+        seeds = _seeds(point, rows)
+        axes.plot(seeds, [at + 0.25] * len(seeds), ".", color=colour, alpha=0.35)
         bar = errors([point.value], 100.0)
         dot = {"fmt": "D" if quantum else "o", "markersize": 6.0, "capsize": 3.0}
         axes.errorbar([100.0 * point.value.mean], [at], xerr=bar, color=colour, **dot)  # type: ignore[arg-type]
         if quantum:
             axes.axvline(100.0 * point.value.mean, color=colour, linewidth=0.8, dashes=(4, 2))
     axes.set_yticks(range(len(points)), [point_name(point) for point in points])
-    axes.invert_yaxis()
-    axes.margins(y=0.08)
+    axes.set_ylim(len(points) - 0.4, -0.6)
     label(axes, "", "test accuracy (%), mean with 95 % interval, pale dots: single seeds", "")
     for text, point in zip(axes.get_yticklabels(), points, strict=True):
         text.set_color(COLOURS[0] if point.group is setting.twin else BLACK)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qt_hw.study.figures.circuits import approximation_figure, gradient_figure, sampling_figure
+from qt_hw.study.figures.circuits import approximation_figure, sampling_figure
 from qt_hw.study.figures.controls import controls_figure
+from qt_hw.study.figures.gradients import gradient_figure
 from qt_hw.study.figures.grids import heat_figure, mitigated_places, mitigation_figure
 from qt_hw.study.figures.shots import accuracy_figure, gap_figure, paired_figure, paired_points
 from qt_hw.study.figures.views import Rows, Setting, intervals, settings

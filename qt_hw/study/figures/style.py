@@ -28,6 +28,7 @@ __all__ = [
     "colour_of",
     "errors",
     "figure",
+    "joined",
     "label",
     "legend",
     "marker_of",
@@ -125,3 +126,34 @@ def legend(drawn: Figure, panels: Iterable[Axes], more: Entries = ()) -> None:
 def title(drawn: Figure, text: str, setting: Setting) -> None:
     """Write a figure's title, with the setting where the study has several."""
     drawn.suptitle(f"{text}: {setting.title}" if setting.title else text, fontsize=12)
+
+
+def joined(
+    axes: Axes,
+    x: Sequence[float],
+    values: Sequence[Interval],
+    name: str,
+    colour: int,
+    style: int,
+) -> None:
+    """Draw means with error bars, joined by a line; open markers for every style but the first."""
+    shade = COLOURS[colour % len(COLOURS)]
+    means = [value.mean for value in values]
+    axes.errorbar(
+        x,
+        means,
+        _positive(means, errors(values)),
+        color=shade,
+        linestyle=LINES[style % len(LINES)],
+        marker=MARKERS[colour % len(MARKERS)],
+        markerfacecolor=shade if style == 0 else "white",
+        markersize=5.0,
+        capsize=2.0,
+        label=name or None,
+    )
+
+
+def _positive(means: Sequence[float], bars: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cut error bars that would cross zero, which a log scale cannot show."""
+    bars[0] = [min(bar, 0.9 * mean) for bar, mean in zip(bars[0], means, strict=True)]
+    return bars

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from qt_hw.study.condition import Condition
 from qt_hw.study.statistics.groups import Group
 from qt_hw.study.statistics.intervals import Interval
 from qt_hw.study.statistics.law import Law
+from qt_hw.study.statistics.series import Series
 from qt_hw.study.summary import Summary
 
 __all__ = [
@@ -114,8 +115,9 @@ class Point:
 def settings(summary: Summary) -> list[Setting]:
     """Return the study's settings, in the order of the table."""
     found: dict[tuple[Any, ...], None] = {}
-    for group in (*summary.twins, *(s.groups[0] for s in summary.series), *summary.controls):
-        found.setdefault(_key(group.condition))
+    for group in summary.groups:
+        if group.condition.kind in ("noiseless", "control", *KINDS) and _is_base(group):
+            found.setdefault(_key(group.condition))
     keys = list(found)
     shown = [i for i in range(len(_SETTING)) if len({key[i] for key in keys}) > 1]
     made = [_setting(summary, key, shown) for key in keys]
@@ -124,7 +126,7 @@ def settings(summary: Summary) -> list[Setting]:
 
 def _setting(summary: Summary, key: tuple[Any, ...], shown: Sequence[int]) -> Setting:
     title = ", ".join(_value_name(_SETTING[i], key[i]) for i in shown if key[i] is not None)
-    series = [s for s in summary.series if _key(s.condition) == key]
+    series = [s for s in _series(summary) if _key(s.condition) == key]
     twins = [g for g in summary.twins if _key(g.condition) == key]
     twin = next((s.twin for s in series if s.twin is not None), twins[0] if twins else None)
     places = list(dict.fromkeys(_place(s.condition) for s in series))
@@ -151,6 +153,23 @@ def _setting(summary: Summary, key: tuple[Any, ...], shown: Sequence[int]) -> Se
         controls=tuple(g for g in summary.controls if _key(g.condition) == key),
         curves=tuple(curves),
     )
+
+
+def _series(summary: Summary) -> list[Series]:
+    """Return the series, each with the noisy but exact group (no shots) at its end, if any."""
+    noisy = [g for g in summary.groups if g.condition.kind in KINDS]
+    exact = {g.condition: g for g in noisy if g.condition.shots is None}
+    joined = [
+        replace(s, groups=(*s.groups, exact.pop(s.condition))) if s.condition in exact else s
+        for s in summary.series
+    ]
+    alone = [Series(condition=c, groups=(g,), twin=None, laws={}) for c, g in exact.items()]
+    return joined + alone
+
+
+def _is_base(group: Group) -> bool:
+    """Return whether it is no target of a study of sizes."""
+    return group.condition.kind != "control" or group.condition.width is None
 
 
 def _key(condition: Condition) -> tuple[Any, ...]:

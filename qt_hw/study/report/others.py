@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from qt_hw.study.figures.circuits import plateau_colours, plateau_name
 from qt_hw.study.figures.controls import point_name
+from qt_hw.study.figures.gradients import GradientLine, noise_lines, snr_lines, variance_lines
 from qt_hw.study.figures.grids import heat, mitigated_places
 from qt_hw.study.figures.style import BLACK, COLOURS, GREY, HATCHES
 from qt_hw.study.figures.views import (
@@ -109,10 +109,8 @@ def _twin_line(setting: Setting) -> list[dict[str, Any]]:
     if setting.twin is None:
         return []
     mean = 100.0 * setting.twin.metrics["test_accuracy"].mean
-    line = {"color": BLACK, "width": 1.5}
-    return [
-        {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": mean, "y1": mean, "line": line}
-    ]
+    ends = {"xref": "paper", "x0": 0, "x1": 1, "y0": mean, "y1": mean}
+    return [{"type": "line", **ends, "line": {"color": BLACK, "width": 1.5}}]
 
 
 def controls_plot(setting: Setting, note: str) -> Plot:
@@ -149,17 +147,22 @@ def controls_plot(setting: Setting, note: str) -> Plot:
 
 def gradient_plots(plateaus: Sequence[Plateau], note: str) -> list[Plot]:
     """Return variance and signal-to-noise ratio of the gradient against qubits."""
-    found: dict[str, list[Trace]] = {"variance": [], "snr": []}
-    for plateau, colour in zip(plateaus, plateau_colours(plateaus), strict=True):
-        style = int(plateau.condition.shots is not None)
-        name = plateau_name(plateau, plateaus)
-        found["variance"].append(_line(plateau.qubits, plateau.variance, name, colour, style))
-        if plateau.snr:
-            found["snr"].append(_line(plateau.qubits, plateau.snr, name, colour, style))
-    said = "at random angles, mean with interval, full lines exact, broken ones from shots"
+    found = {
+        "variance": variance_lines(plateaus) + noise_lines(plateaus),
+        "snr": snr_lines(plateaus),
+    }
+    measured = "a measured gradient has the sum of both variances"
     texts = {
-        "variance": ("Variance of the loss gradient", f"Variance of the loss gradient {said}"),
-        "snr": ("Signal-to-noise ratio of the gradient", f"Gradient over its shot noise {said}"),
+        "variance": (
+            "Variance of the loss gradient",
+            f"Full lines: components of the exact gradient at random angles; broken lines: what "
+            f"shots and noise add ({measured}); means with intervals",
+        ),
+        "snr": (
+            "Signal-to-noise ratio of the gradient",
+            "Squared norm of the exact gradient over the mean squared error of the measured one, "
+            "means with intervals",
+        ),
     }
     places = sorted({n for plateau in plateaus for n in plateau.qubits})
     return [
@@ -167,15 +170,19 @@ def gradient_plots(plateaus: Sequence[Plateau], note: str) -> list[Plot]:
             name=f"gradient-{name}",
             title=texts[name][0],
             caption=f"{texts[name][1]}; {note}.",
-            traces=traces,
+            traces=(traces := [_gradient(line) for line in lines]),
             layout={
                 "xaxis": axis("qubits", tickvals=places),
                 "yaxis": axis(f"{_AXES[name]} (log scale)", **log_axis(traces)),
             },
         )
-        for name, traces in found.items()
-        if traces
+        for name, lines in found.items()
+        if lines
     ]
+
+
+def _gradient(line: GradientLine) -> Trace:
+    return _line(line.qubits, line.values, line.name, line.colour, line.style)
 
 
 def approximation_plots(sizes: Sequence[Sizes], note: str) -> list[Plot]:

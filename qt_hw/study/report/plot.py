@@ -58,12 +58,8 @@ class Plot:
         """Return what ``report.js`` draws, safe inside a script element."""
         names = [trace["name"] for trace in self.traces if trace.get("showlegend", True)]
         legend = {"entries": len(names), "longest": max(map(len, names), default=0)}
-        parts: dict[str, Any] = {
-            "data": list(self.traces),
-            "layout": dict(self.layout),
-            "legend": legend,
-        }
-        parts |= {"height": self.height, "beside": self.beside}
+        parts: dict[str, Any] = {"height": self.height, "beside": self.beside}
+        parts |= {"data": list(self.traces), "layout": dict(self.layout), "legend": legend}
         text = json.dumps(parts, sort_keys=True, allow_nan=False, separators=(",", ":"))
         return text.replace("<", "\\u003c").replace("\u2028", "\\u2028")
 

@@ -23,6 +23,8 @@ __all__ = ["plots_of"]
 
 def plots_of(summary: Summary) -> list[Plot]:
     """Return the plots of the page, each with an id of its own."""
+    if not summary.groups:
+        return []
     note = _note(summary)
     made = []
     for setting in settings(summary):

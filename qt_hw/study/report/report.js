@@ -26,7 +26,32 @@ function layoutOf(plot, width) {
     ...structuredClone(plot.layout),
   };
   if (narrow && plot.beside) layout.annotations = [];
+  if (turned(plot, width)) Object.assign(layout, turnedLayout(plot));
   return layout;
+}
+
+// A heat map with many columns is turned on narrow screens, so that its numbers keep their room.
+function tracesOf(plot, width) {
+  return plot.data.map((trace) => {
+    if (trace.type !== "heatmap" || !turned(plot, width)) return trace;
+    const cells = trace.x.map((_, column) => trace.z.map((row) => row[column]));
+    return { ...trace, x: trace.y, y: trace.x, z: cells, showscale: false,
+      hovertemplate: "%{x}<br>%{y} shots: %{z:.2f} %<extra></extra>" };
+  });
+}
+
+function turned(plot, width) {
+  const [trace] = plot.data;
+  return width < NARROW && trace.type === "heatmap" && trace.x.length > 4;
+}
+
+function turnedLayout(plot) {
+  const { xaxis, yaxis } = plot.layout, [trace] = plot.data;
+  return {
+    xaxis: { ...yaxis, autorange: true, side: "top", tickangle: -90 },
+    yaxis: { ...xaxis, autorange: "reversed" },
+    height: 210 + 26 * trace.x.length,
+  };
 }
 
 function drawPlots() {
@@ -39,14 +64,15 @@ function drawPlots() {
   for (const plot of plots) {
     plot.width = plot.place.clientWidth;
     const layout = { ...layoutOf(plot.content, plot.width), width: plot.width };
-    Plotly.newPlot(plot.place, plot.content.data, layout, config);
+    Plotly.newPlot(plot.place, tracesOf(plot.content, plot.width), layout, config);
   }
   const fit = () => {
     for (const plot of plots) {
       const width = plot.place.clientWidth;
       if (width === plot.width || width === 0) continue;
       plot.width = width;
-      Plotly.react(plot.place, plot.content.data, { ...layoutOf(plot.content, width), width }, config);
+      const layout = { ...layoutOf(plot.content, width), width };
+      Plotly.react(plot.place, tracesOf(plot.content, width), layout, config);
     }
   };
   window.addEventListener("resize", () => requestAnimationFrame(fit));

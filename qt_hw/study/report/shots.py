@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qt_hw.study.figures.shots import VERDICTS, paired_points
-from qt_hw.study.figures.style import COLOURS, GREY
+from qt_hw.study.figures.style import BLACK, COLOURS, GREY
 from qt_hw.study.figures.views import (
     KINDS,
     Curve,
@@ -115,11 +115,7 @@ def paired_plot(setting: Setting, kind: str, note: str) -> Plot:
                 "hovertemplate": "%{y:.2f} points<br>%{text}",
             }
         )
-    zero: dict[str, Any] = {"rangemode": "tozero"} | {
-        "zeroline": True,
-        "zerolinecolor": "#000000",
-        "zerolinewidth": 1.5,
-    }
+    zero: dict[str, Any] = {"zeroline": True, "zerolinecolor": BLACK, "zerolinewidth": 1.5}
     filled = "filled where significant after Holm's correction"
     said = f"Test accuracy minus the twin's, seed by seed: mean and interval, {filled}"
     return Plot(
@@ -129,7 +125,7 @@ def paired_plot(setting: Setting, kind: str, note: str) -> Plot:
         traces=traces,
         layout={
             "xaxis": shots_axis(curves),
-            "yaxis": axis("difference (percentage points)", **zero),
+            "yaxis": axis("difference (percentage points)", rangemode="tozero", **zero),
         },
     )
 

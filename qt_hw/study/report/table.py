@@ -45,13 +45,14 @@ class Table:
         lines = "\n".join(
             f"<tr>{''.join(cell.to_html() for cell in row)}</tr>" for row in self.rows
         )
+        label = f'aria-labelledby="{self.name}-caption"'
         table = (
-            f'<table id="{self.name}" class="sortable"><caption>{escape(self.caption)}</caption>\n'
+            f'<table id="{self.name}" class="sortable" {label}>\n'
             f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}\n</tbody></table>"
         )
-        label = f'role="region" aria-label="{escape(self.caption)}"'
-        scrolling = f'<div class="scrolling" tabindex="0" {label}>{table}</div>'
-        return (self._filter() if self.filtered else "") + scrolling
+        caption = f'<p class="caption" id="{self.name}-caption">{escape(self.caption)}</p>\n'
+        scrolling = f'<div class="scrolling" tabindex="0" role="region" {label}>{table}</div>'
+        return caption + (self._filter() if self.filtered else "") + scrolling
 
     def _filter(self) -> str:
         field = f'<input type="search" data-table="{self.name}" autocomplete="off">'

@@ -119,7 +119,8 @@ def gradients_table(summary: Summary) -> Table | None:
     groups = [g for g in summary.groups if g.condition.kind == "gradient"]
     if not groups:
         return None
-    metrics = ["gradient_variance", "gradient_norm", "noise_variance", "snr", "cosine"]
+    metrics = ["gradient_variance", "noise_variance", "snr", "cosine", "gradient_norm"]
+    metrics += ["local_gradient_variance", "global_gradient_variance"]
     known = [m for m in metrics if any(m in group.metrics for group in groups)]
     return Table(
         name="gradients",

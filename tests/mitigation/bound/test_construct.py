@@ -369,7 +369,9 @@ def test_ideal_vectors_are_aers(circuits: Circuits, case: str) -> None:
         ]
 
 
-@pytest.mark.parametrize("case", ["ry", "u3", "torino", "routed u3", "eagle"])
+@pytest.mark.parametrize(
+    "case", ["ry", "u3", "torino", "routed", "routed u3", "torino u3", "eagle"]
+)
 def test_cdr_replaces_the_wanted_share_of_the_angles(circuits: Circuits, case: str) -> None:
     _, circuit = circuits[case]
     own = angles_of(circuit)
