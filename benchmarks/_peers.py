@@ -25,21 +25,27 @@ class Peer:
     process reports the seconds of the job alone.
 
     Args:
-        kind: A job of ``_peer_worker.py``.
+        kind: A job of the worker.
         problem: JSON-ready arguments of the job.
         environment: Folder of the virtual environment.
+        worker: Name of the file that does the job.
 
     Raises:
         PeerMissing: Nothing to run.
     """
 
-    def __init__(self, kind: str, problem: dict[str, Any], environment: Path = ENVIRONMENT) -> None:
+    def __init__(
+        self,
+        kind: str,
+        problem: dict[str, Any],
+        environment: Path = ENVIRONMENT,
+        worker: str = "_peer_worker.py",
+    ) -> None:
         python = environment / "bin/python"
         if not python.exists():
             raise PeerMissing(kind)
-        worker = Path(__file__).with_name("_peer_worker.py")
         self._process = subprocess.Popen(
-            [str(python), str(worker), kind],
+            [str(python), str(Path(__file__).with_name(worker)), kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

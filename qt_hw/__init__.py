@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qt_hw.model.scaling import Scaling
     from qt_hw.study.results import make_report
     from qt_hw.study.study import run_study
+    from qt_hw.training.compare import train_pair
     from qt_hw.training.run import Run, train
 
 __version__ = "0.1.0"
@@ -49,6 +50,7 @@ _HOME = {
     "probabilities": "qt_hw.model.generator",
     "run_study": "qt_hw.study.study",
     "train": "qt_hw.training.run",
+    "train_pair": "qt_hw.training.compare",
 }
 
 __all__ = [
@@ -74,6 +76,7 @@ __all__ = [
     "probabilities",
     "run_study",
     "train",
+    "train_pair",
 ]
 
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Literal
 
 from qt_hw.study.condition import Condition
@@ -90,7 +91,7 @@ class Cell:
             control="" if control == "none" else control,
         )
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Name of its folder; the same for whatever gives the same numbers."""
         values = self.to_dict()

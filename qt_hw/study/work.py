@@ -114,6 +114,8 @@ def _trained(own: Path, cell: Cell, hardware: Hardware) -> Measured:
     results, arrays = run.results(), run.arrays()
     values = {name: float(results[name]) for name in _TRAINED}
     values["shots_used"] = float(results["shots"])
+    if results["circuit_share_end"] is not None:
+        values["circuit_share"] = float(results["circuit_share_end"])
     one = cell.config.ansatz.name != "product"
     if cell.kind == "train":
         shots = cell.config.backend.shots if one else None
