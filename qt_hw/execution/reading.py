@@ -69,10 +69,14 @@ class Reader:
         return job_row(rows[0])
 
     def uncharged(self, run: str, backend: str) -> list[JobRow]:
-        """Return the ended jobs of ``run`` on ``backend`` whose charge is not known."""
+        """Return the ended jobs of ``run`` on ``backend`` whose charge is not known.
+
+        Runs ``run/…`` count too.
+        """
         rows = self._db.read(
             "select j.* from jobs j join requests r on r.id = j.request "
-            "where r.run = ? and r.backend = ? and j.state in ('done', 'failed', 'cancelled') "
+            "where (r.run = ?1 or r.run like ?1 || '/%') and r.backend = ?2 "
+            "and j.state in ('done', 'failed', 'cancelled') "
             "and j.id is not null and j.usd is null and j.qpu_seconds is null order by j.number",
             run,
             backend,
@@ -94,7 +98,8 @@ class Reader:
         """Return the second jobs of ``run`` on ``backend`` whose charge is not known."""
         rows = self._db.read(
             "select d.* from duplicates d join jobs j using (token) "
-            "join requests r on r.id = j.request where r.run = ? and r.backend = ? "
+            "join requests r on r.id = j.request "
+            "where (r.run = ?1 or r.run like ?1 || '/%') and r.backend = ?2 "
             "and d.usd is null and d.qpu_seconds is null order by d.rowid",
             run,
             backend,

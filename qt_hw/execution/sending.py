@@ -71,14 +71,18 @@ class Sender:
         act()
 
     def learn_charges(self) -> None:
-        """Ask for what ended jobs of this run and backend cost, where that is not known yet."""
-        for row in self.journal.uncharged(self.run, self.backend.name):
+        """Ask for what ended jobs on this backend cost, where that is not known yet.
+
+        Those of the other runs that share the journal too: they count against the same cap.
+        """
+        runs = self.run.partition("/")[0]
+        for row in self.journal.uncharged(runs, self.backend.name):
             assert row.id is not None
             with contextlib.suppress(InputError):  # forgotten by the vendor: it stays unknown
                 charge = self.backend.job(row.id).charge()
                 if charge is not None:
                     self.journal.charge(row.token, charge)
-        for second in self.journal.uncharged_duplicates(self.run, self.backend.name):
+        for second in self.journal.uncharged_duplicates(runs, self.backend.name):
             with contextlib.suppress(InputError):
                 self._record_second(second["token"], self.backend.job(second["id"]))
 

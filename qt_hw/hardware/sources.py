@@ -24,6 +24,8 @@ __all__ = ["Caps", "caps_of", "chosen_jobs", "matches", "open_source", "short_id
 
 Say = Callable[[str], None]
 
+_RUNNING = "its study is running: end it with Ctrl-C first, its jobs go on"
+
 #: Letters of an id or a token that are enough to name a job.
 _LEAST_PREFIX = 8
 
@@ -92,7 +94,11 @@ def open_source(
             folder = cell_folder(home.run, request)
             ledger = cell_ledger(home.journal, request)
             if lock:
-                stack.enter_context(locked(home.run, "its study is running: wait for it"))
+                stack.enter_context(
+                    locked(
+                        home.run, "its study is running: end it with Ctrl-C first, its jobs go on"
+                    )
+                )
         yield stack.enter_context(
             open_dispatcher(
                 config,

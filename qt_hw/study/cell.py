@@ -95,7 +95,9 @@ class Cell:
     def id(self) -> str:
         """Name of its folder; the same for whatever gives the same numbers."""
         values = self.to_dict()
-        config = {k: v for k, v in values["config"].items() if k not in _NOT_NUMBERS}
+        # Without defaults, so that an option of a later version changes no id.
+        tables = self.config.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        config = {name: table for name, table in tables.items() if name not in _NOT_NUMBERS}
         text = json.dumps({**values, "config": config}, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         return f"{self.kind}-{self._slug()}-s{self.seed}-{digest}"

@@ -89,9 +89,12 @@ class _Noisy(Block):
 
 
 class TrainBlock(_Noisy):
-    """``[[train]]``: train under shots and noise, beside the noiseless twin."""
+    """``[[train]]``: train under shots and noise, beside the noiseless twin.
 
-    gradient: Many[str] = ("auto",)
+    ``gradient`` left out is the base's; the twin has the same rule, where it can without shots.
+    """
+
+    gradient: Any_[str] = ()
 
 
 class EvaluateBlock(_Noisy):
@@ -171,12 +174,10 @@ class StudyConfig(_Table):
         from qt_hw.model.controls import CONTROLS
 
         known = (*CONTROLS, "permuted")
-        if self.controls == ("all",):
-            return known
         for name in self.controls:
-            if name not in known:
+            if name not in ("all", *known):
                 raise ValueError(f"controls: unknown {name!r} (known: all, {', '.join(known)})")
-        return self.controls
+        return known if "all" in self.controls else self.controls
 
 
 def _seeds(value: Any) -> Any:

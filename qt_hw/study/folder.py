@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
-from qt_hw.errors import ConfigError, InputError, StorageError
+from qt_hw.errors import ConfigError, InputError, StorageError, UnknownName
+from qt_hw.execution.journal import Journal
 from qt_hw.storage import now, read_json, write_json, write_text
 from qt_hw.study.cell import Cell
 from qt_hw.study.config import StudyConfig
 from qt_hw.study.grid import cells_of, read_bases
 from qt_hw.study.loading import load_study, study_to_toml
 from qt_hw.training.config import RunConfig
-from qt_hw.training.loading import config_from_dict
-from qt_hw.training.provenance import versions
+from qt_hw.training.loading import config_from_dict, load_config
+from qt_hw.training.provenance import run_key, versions
 
 __all__ = ["Failure", "State", "StudyFolder"]
 
@@ -61,6 +62,18 @@ class StudyFolder:
         """Whether there is a study in it."""
         return (self.path / "study.json").exists()
 
+    def changed_bases(self, study: StudyConfig) -> list[str]:
+        """Return the bases whose file or preset is not any more what the study began with."""
+        stored, changed = self.bases, []
+        for name in study.base:
+            try:
+                now_there = load_config(name, study.set)
+            except (ConfigError, UnknownName):  # it is gone, which hinders nothing
+                continue
+            if run_key(now_there) != run_key(stored[name]):
+                changed.append(name)
+        return changed
+
     @property
     def begun(self) -> bool:
         """Whether cells were computed or jobs sent."""
@@ -80,9 +93,9 @@ class StudyFolder:
         """
         if not self.exists and self.path.exists() and not self._is_free():
             raise InputError(f"{self.path} is not a study; choose another --out")
-        bases = read_bases(study)
+        old = self.about if self.exists and self.begun else {}
+        bases = self.bases if old else read_bases(study)
         cells_of(study, bases)  # what makes no sense shows before anything is written
-        old = self.about if self.exists else {}
         about = {
             "format": _FORMAT,
             "id": old.get("id", uuid4().hex),
@@ -90,7 +103,7 @@ class StudyFolder:
             "created": old.get("created", now()),
             "command": old.get("command", shlex.join(["qt-hw", *sys.argv[1:]])),
             "rehearsal": old.get("rehearsal", None if rehearsal is None else dict(rehearsal)),
-            "versions": versions(),
+            "versions": _both(old.get("versions", {}), versions()),
             "bases": {
                 base: config.model_dump(mode="json", exclude_none=True)
                 for base, config in bases.items()
@@ -224,7 +237,8 @@ class StudyFolder:
         More seeds, shots or blocks are no other study: their cells are added.
 
         Raises:
-            ConfigError: A base or what is changed in it differs.
+            ConfigError: A base or what is changed in it differs, or cells that were begun are not
+                in the study any more.
         """
         old, new = self.config, study
         if (old.base, old.set) != (new.base, new.set):
@@ -232,3 +246,30 @@ class StudyFolder:
                 f"{self.path} holds a study of {', '.join(old.base)} "
                 f"(set = {json.dumps(list(old.set))}); choose another --out"
             )
+        kept = {cell.id for cell in cells_of(new, self.bases)}
+        if lost := [id for id in self._begun_cells() if id not in kept]:
+            raise ConfigError(
+                f"{self.path} holds {len(lost)} cells that this study has not (first: {lost[0]}); "
+                "keep its seeds, controls and blocks, or choose another --out"
+            )
+
+    def _begun_cells(self) -> list[str]:
+        """Return the cells of the present study that have a folder or jobs."""
+        asked = self.asked()
+        return [c.id for c in self.cells if self.cell_folder(c.id).exists() or c.id in asked]
+
+    def asked(self) -> set[str]:
+        """Return the cells of which the ledger holds requests."""
+        if not self.ledger.exists():
+            return set()
+        with Journal(self.ledger) as journal:
+            return {request.run.partition("/")[2] for request in journal.requests()}
+
+
+def _both(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
+    """Return versions; those that changed since an earlier call, one after the other."""
+    return {name: _then(old.get(name, version), version) for name, version in new.items()}
+
+
+def _then(old: str, new: str) -> str:
+    return old if old.rpartition(", then ")[2] == new else f"{old}, then {new}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qt_hw.errors import ConfigError
+from qt_hw.execution.rehearsal import costs_money
 from qt_hw.study.cell import PERMUTED, Cell
 from qt_hw.study.config import (
     ApproximationBlock,
@@ -98,10 +99,8 @@ class _Grid:
 
     def _trained(self, block: TrainBlock) -> Iterator[Cell]:
         for config in self._circuits(block):
-            twin = self._noiseless(config)
-            yield twin
             for backend, noise, scale, mitigation, shots in block.places():
-                for gradient in block.gradient:
+                for gradient in block.gradient or (config.gradient.method,):
                     tables: dict[str, Any] = {"gradient": {"method": gradient}}
                     if mitigation != "none":
                         tables["mitigation"] = {
@@ -110,6 +109,8 @@ class _Grid:
                         }
                     place = _place(backend, noise, scale, shots, block.options)
                     noisy = _changed(config, {**place, **tables})
+                    twin = self._noiseless(noisy)
+                    yield twin
                     yield Cell(kind="train", base=self.base, config=noisy, twin=twin.id)
 
     def _evaluated(self, block: EvaluateBlock) -> Iterator[Cell]:
@@ -128,6 +129,11 @@ class _Grid:
                 )
 
     def _gradients(self, block: GradientBlock) -> Iterator[Cell]:
+        for name in block.backend:
+            if costs_money(name):
+                raise ConfigError(
+                    f"gradients: {name} costs money; these blocks take simulators only"
+                )
         for config in self._circuits(block):
             shots: tuple[int | None, ...] = block.shots or (None,)
             for backend in block.backend:
@@ -140,14 +146,16 @@ class _Grid:
                     )
 
     def _approximated(self, block: ApproximationBlock) -> Iterator[Cell]:
+        update = {"control": ControlConfig(name="direct")}
         for config in self._circuits(block):
             for width in block.widths:
                 sized = resized(config.noiseless(), width)
-                update = {"control": ControlConfig(name="direct")}
+                # The circuit does not matter to it: one for all circuits.
+                own = resized(self._seeded(self.run).noiseless(), width)
                 direct = Cell(
                     kind="control",
                     base=self.base,
-                    config=sized.model_copy(update=update),
+                    config=own.model_copy(update=update),
                     width=width,
                 )
                 yield direct

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -52,7 +53,7 @@ def load_study(
     if isinstance(source, StudyConfig):
         tables, origin = source.model_dump(mode="json", exclude_none=True), "study"
     elif isinstance(source, Mapping):
-        tables, origin = dict(source), "study"
+        tables, origin = copy.deepcopy(dict(source)), "study"
     else:
         tables, origin = _read(source), str(source)
     for change in changes:
@@ -113,7 +114,8 @@ def _apply(tables: dict[str, Any], change: str) -> None:
     table, dot, inner = key.partition(".")
     if dot and table not in StudyConfig.model_fields:
         before = tables.get("set", ())
-        tables["set"] = [*([before] if isinstance(before, str) else before), change]
+        listed = [before] if isinstance(before, str) else list(before)
+        tables["set"] = listed if change in listed else [*listed, change]
     elif dot:
         own = tables.setdefault(table, {})
         if not isinstance(own, dict):

@@ -77,7 +77,7 @@ def measure_twin(cell: Cell, twin: Run, folder: Path, executor: Executor) -> Mea
         executor: Where the circuit runs.
 
     Raises:
-        Pending: Jobs are on their way; every repeat has been submitted.
+        Pending: Jobs are on their way: the calibration of the mitigation, or every repeat.
         QtHwError: See ``qt_hw.probabilities``.
     """
     model = twin.quantum()

@@ -50,7 +50,7 @@ class _Lines(Display):
     """One line now and then, for logs and pipes; failures at once."""
 
     def __init__(self) -> None:
-        self._last, self._told = -_LINE_SECONDS, set[str]()
+        self._last, self._told, self._over = -_LINE_SECONDS, set[str](), False
 
     def show(self, board: Board) -> None:
         for id, error in board.errors.items():
@@ -58,9 +58,9 @@ class _Lines(Display):
                 self._told.add(id)
                 print(f"failed: {id}: {error}", file=sys.stderr, flush=True)
         done, total = len(board.ids("done")), len(board.states)
-        now = time.monotonic()
-        if now - self._last >= _LINE_SECONDS or (done == total and self._told is not None):
-            self._last = now
+        now, over = time.monotonic(), not board.ids("open", "running", "waiting")
+        if now - self._last >= _LINE_SECONDS or (over and not self._over):
+            self._last, self._over = now, over
             running = ", ".join(board.ids("running")) or "none"
             print(f"{done}/{total} cells; running: {running}", file=sys.stderr, flush=True)
 

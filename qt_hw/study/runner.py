@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from qt_hw.errors import Pending, QtHwError, StorageError
+from qt_hw.errors import Pending, QtHwError, StorageError, TransientError
 from qt_hw.execution.rehearsal import costs_money
 from qt_hw.study.cell import Cell
 from qt_hw.study.folder import StudyFolder
@@ -19,6 +20,9 @@ __all__ = ["Board", "Runner", "paid_cells"]
 #: Refusals of the disk in a row after which going on makes no sense.
 _MOST_REFUSALS = 3
 _TICK_SECONDS = 0.2
+#: What the system says of a full disk.
+_FULL = ("No space left", "File too large", "quota exceeded")
+_HELD, _MOST_WAITS = "another process is writing to", 50
 _POLL_SECONDS = (1.0, 30.0)
 
 
@@ -72,7 +76,8 @@ class Runner:
         cells = {cell.id: cell for cell in folder.cells}
         self.board = Board(cells=cells, states={id: folder.state(id) for id in cells})
         self._paid = {cell.id for cell in paid_cells(folder.cells)}
-        self._refusals = 0
+        self._refusals, self._silent = 0, False
+        self._held: dict[str, int] = {}
 
     def run(self) -> Board:
         """Run everything that is not done; return where the cells stand then.
@@ -134,17 +139,24 @@ class Runner:
             self.board.states[id], self._refusals = "done", 0
             return
         error = outcome.error or "it ended without a result"
+        if _HELD in error and self._held.get(id, 0) < _MOST_WAITS:
+            # Of a driver that was killed a moment ago, a worker may still be ending.
+            self._held[id] = self._held.get(id, 0) + 1
+            self._folder.forget_failure(id)
+            self.board.states[id] = "open"
+            time.sleep(_TICK_SECONDS)
+            return
         self.board.states[id], self.board.errors[id] = "failed", error
-        refused = "No space left" in error or "cannot write" in error
+        refused = any(words in error for words in _FULL)
         self._refusals = self._refusals + 1 if refused else 0
         if self._refusals >= _MOST_REFUSALS:
             raise StorageError(f"{error}; make room, then --resume")
         if state != "failed":
             self._record(id, error, outcome.state)
 
-    def _record(self, id: str, error: str, kind: str) -> None:
+    def _record(self, id: str, error: str, kind: str, details: str = "") -> None:
         try:
-            self._folder.record_failure(id, error, kind)
+            self._folder.record_failure(id, error, kind, details)
         except StorageError as refused:
             raise StorageError(f"{refused}; make room, then --resume") from None
 
@@ -164,6 +176,11 @@ class Runner:
             if waiting:
                 time.sleep(pause)
 
+    def _lost(self, cell: Cell, error: Exception, details: str = "") -> None:
+        text = str(error) or type(error).__name__
+        self._record(cell.id, text, type(error).__name__, details)
+        self._take(Outcome(id=cell.id, state="failed", error=text))
+
     def _ask(self, cell: Cell) -> None:
         """Go on with a paid cell as far as its jobs allow."""
         ledger = Ledger(journal=self._folder.ledger, run=cell.id)
@@ -181,8 +198,16 @@ class Runner:
             compute(self._folder, cell, hardware)
         except Pending:
             self.board.states[cell.id] = "waiting"
+            self._silent = False
+        except TransientError as error:
+            # A network that fails is asked again; the jobs go on.
+            self.board.states[cell.id] = "waiting"
+            if not self._silent:
+                old.say(f"{error}; the jobs go on, asking again until there is an answer")
+            self._silent = True
         except QtHwError as error:
-            self._record(cell.id, str(error), type(error).__name__)
-            self._take(Outcome(id=cell.id, state="failed", error=str(error)))
+            self._lost(cell, error)
+        except Exception as error:  # a defect in one cell does not stop the others
+            self._lost(cell, error, traceback.format_exc())
         else:
             self._take(Outcome(id=cell.id, state="done"))

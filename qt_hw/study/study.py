@@ -96,12 +96,11 @@ def run_study(
         folder = open_study(
             study, Path(out), resume=resume, rehearsal=hardware.rehearsal, name=name
         )
-        if folder.rehearsal is not None and hardware.rehearsal is None:
-            raise InputError(
-                f"{out} is a rehearsal: go on with --rehearse, or choose another --out"
+        for base in folder.changed_bases(folder.config):
+            hardware.say(
+                f"{base} is not any more what this study began with; it goes on with what it "
+                "began with (study.json)"
             )
-        if folder.rehearsal is None and hardware.rehearsal is not None:
-            raise InputError(f"{out} is a real study; choose another --out for a rehearsal")
         _check_money(folder, hardware, quoted)
         with make_display(folder.path, progress=progress) as display:
             pool = partial(_pool, folder.path, jobs, ray)
@@ -136,6 +135,7 @@ def open_study(
             raise InputError(
                 f"{out} already exists; add --resume to go on with it, or choose another --out"
             )
+        _check_kind(folder, rehearsal)
         folder.check_same(config)
     folder.create(config, name, rehearsal)
     return folder
@@ -152,14 +152,23 @@ def quote(
     """Return what is left to do of a study in ``out`` would take, and how many cells are done.
 
     Nothing is written; ``out`` need not exist.
+
+    Raises:
+        ConfigError: The study is wrong, or another one than that in ``out``.
+        InputError: A rehearsal of a real study.
     """
     folder = StudyFolder(out)
-    cells = cells_of(study, folder.bases if folder.exists else read_bases(study))
-    left = [cell for cell in cells if not folder.exists or folder.state(cell.id) != "done"]
+    begun = folder.exists and folder.begun
+    if begun:
+        rehearsal = rehearsal or folder.rehearsal
+        _check_kind(folder, rehearsal)
+        folder.check_same(study)
+    cells = cells_of(study, folder.bases if begun else read_bases(study))
+    left = [cell for cell in cells if not begun or folder.state(cell.id) != "done"]
     quoted = quote_study(
         left,
         cap=Cap(**study.budget.model_dump()),
-        spent=_spent(folder) if folder.exists else None,
+        spent=_spent(folder) if begun else None,
         rehearsal=rehearsal,
         timed=timed,
         say=say,
@@ -179,36 +188,41 @@ def check_installed(ray: str | None) -> None:
         raise MissingExtra("a study's report", "study")
 
 
-def _check_kind(folder: StudyFolder, hardware: Hardware) -> None:
+def _check_kind(folder: StudyFolder, rehearsal: Mapping[str, Any] | None) -> None:
     """Refuse to go on for real with a rehearsed study, and the other way round."""
-    if folder.rehearsal is not None and hardware.rehearsal is None:
+    if folder.rehearsal is not None and rehearsal is None:
         raise InputError(
             f"{folder.path} is a rehearsal: go on with --rehearse, or choose another --out"
         )
-    if folder.rehearsal is None and hardware.rehearsal is not None:
+    if folder.rehearsal is None and rehearsal is not None:
         raise InputError(f"{folder.path} is a real study; choose another --out for a rehearsal")
 
 
 def _check_money(
     folder: StudyFolder, hardware: Hardware, quoted: Callable[[StudyQuote], None]
 ) -> None:
-    """Tell what the paid cells cost; refuse if the cap does not reach."""
-    left = [cell for cell in paid_cells(folder.cells) if folder.state(cell.id) != "done"]
-    if not left or _has_begun(folder):
+    """Tell what paid cells cost of which nothing was asked for yet; refuse if the cap is too low.
+
+    What was begun is held against the cap job by job.
+    """
+    asked = folder.asked()
+    left = [
+        cell
+        for cell in paid_cells(folder.cells)
+        if cell.id not in asked and folder.state(cell.id) != "done"
+    ]
+    if not left:
         return
-    cap = Cap(**folder.config.budget.model_dump())
-    found = quote_study(left, cap=cap, rehearsal=hardware.rehearsal, timed=False)
+    found = quote_study(
+        left,
+        cap=Cap(**folder.config.budget.model_dump()),
+        spent=_spent(folder),
+        rehearsal=hardware.rehearsal,
+        timed=False,
+    )
     quoted(found)
     if found.reasons:
         raise BudgetExceeded(found.reasons)
-
-
-def _has_begun(folder: StudyFolder) -> bool:
-    """Whether jobs were sent already: what is left of them is in the journal's own check."""
-    if not folder.ledger.exists():
-        return False
-    with Journal(folder.ledger) as journal:
-        return bool(journal.requests())
 
 
 def _spent(folder: StudyFolder) -> Totals:

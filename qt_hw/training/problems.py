@@ -25,7 +25,8 @@ def problem(detail: ErrorDetails, root: type[BaseModel]) -> str:
     if kind == "missing":
         return f"{key} is missing"
     if kind == "value_error":
-        return f"{key}: {detail['msg'].removeprefix('Value error, ')}"
+        said = detail["msg"].removeprefix("Value error, ")
+        return f"{key}: {said}" if key else said
     if kind == "literal_error":
         return _unknown_choice(key, path, detail, root)
     message = detail["msg"].removeprefix("Input ")

@@ -31,8 +31,7 @@ class _TensorBoard(Events):
         except ImportError as error:
             raise MissingExtra("logging.tensorboard", "study") from error
         # What an interrupted run wrote after its last checkpoint is hidden: it is written anew.
-        purge = step if step else None
-        self._writer = SummaryWriter(str(folder), purge_step=purge)
+        self._writer = SummaryWriter(str(folder), purge_step=step)
 
     def on_row(self, row: Mapping[str, Any]) -> None:
         for name, value in row.items():

@@ -78,6 +78,35 @@ def test_every_axis_multiplies(tmp_path: Path) -> None:
     }
 
 
+def test_the_twin_has_the_gradient_rule_of_its_cell(tmp_path: Path) -> None:
+    """Nothing but shots and noise differs."""
+    study = small_study(
+        tmp_path,
+        seeds=1,
+        controls=[],
+        set=["gradient.method=spsa"],
+        train=[{"shots": 64}, {"shots": 64, "gradient": ["parameter-shift"]}],
+        evaluate=[],
+    )
+    found = {cell.id: cell for cell in cells(study)}
+    rules = {
+        cell.condition.gradient: found[cell.twin].config.gradient.method
+        for cell in found.values()
+        if cell.kind == "train"
+    }
+    assert rules == {"spsa": "spsa", "parameter-shift": "auto"}
+
+
+def test_ids_do_not_depend_on_defaults(tmp_path: Path) -> None:
+    """What is written out and what is left out is the same cell."""
+    left_out, written = base_file(tmp_path), tmp_path / "written"
+    written.mkdir()
+    study = small_study(tmp_path, controls=[], set=["optimizer.clip_norm="])
+    assert "clip_norm" not in left_out.read_text()
+    spelled = study.model_copy(update={"set": ("optimizer.weight_decay=0.0", "optimizer.eps=1e-8")})
+    assert [cell.id for cell in cells(study)] == [cell.id for cell in cells(spelled)]
+
+
 def test_another_number_of_qubits_changes_the_chunks(tmp_path: Path) -> None:
     study = small_study(
         tmp_path, seeds=1, controls=[], train=[], evaluate=[{"shots": 64, "qubits": 5}]
@@ -167,6 +196,7 @@ def test_changes_reach_the_study_or_its_runs() -> None:
         ({"train": [{"shots": []}]}, "at least 1 item"),
         ({"train": [{"shots": 5, "qubits": 2, "ansatz": "Ry"}]}, "RyCnot"),
         ({"set": ["optimizer.stepz=3"]}, "stepz"),
+        ({"gradients": [{"backend": "ionq:forte-1", "shots": 100}]}, "take simulators only"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import curve_fit
 
 from qt_hw.errors import InputError
-from qt_hw.study.statistics.law import fit_law
+from qt_hw.study.statistics.law import _shots_for, fit_law
 
 SHOTS = tuple(64 * 2**k for k in range(11))
 
@@ -24,6 +24,12 @@ def drops(
 
 
 @pytest.mark.parametrize("floor", [True, False])
+def test_a_curve_that_stays_above_the_loss_has_no_number_of_shots() -> None:
+    """From below its floor it rises above the loss: few shots are no way to get there."""
+    fits = np.array([[0.02, -0.05, 0.5], [0.02, 0.05, 0.5], [0.0, -0.05, 0.5], [0.005, 0.0, 0.5]])
+    np.testing.assert_array_equal(_shots_for(fits, 0.01), [np.inf, np.inf, 1.0, 1.0])
+
+
 def test_an_exact_law_is_recovered(floor: bool) -> None:
     value = 0.05 if floor else 0.0
     sizes = np.array([[0.9], [1.0], [1.1]])

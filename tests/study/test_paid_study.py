@@ -88,6 +88,32 @@ def test_resuming_pays_nothing(tmp_path: Path, vendor: Vendor) -> None:
     assert rows_of(StudyFolder(tmp_path / "out")) == before
 
 
+def test_further_cells_are_priced_and_held_against_the_cap(tmp_path: Path, vendor: Vendor) -> None:
+    study = paid_study(tmp_path, train=[], budget={"max_usd": 3 * EVALUATION - 0.1})
+    run(study, tmp_path / "out")
+    told: list[StudyQuote] = []
+    wider = study.model_copy(update={"seeds": (0, 1, 2)})
+    folder = open_study(wider, tmp_path / "out", resume=True)
+    with pytest.raises(BudgetExceeded, match=r"5\.20 USD spent"):
+        _check_money(folder, Hardware(), told.append)
+    assert told[0].total.usd_high == pytest.approx(EVALUATION)
+    assert len(vendor.jobs()) == 4
+
+
+def test_a_network_that_fails_while_waiting(tmp_path: Path, vendor: Vendor) -> None:
+    """It is told once, and asked again until there is an answer."""
+    said: list[str] = []
+    study = paid_study(tmp_path, train=[], seeds=1)
+    vendor.set(held=True)
+    with pytest.raises(Pending):
+        run(study, tmp_path / "out", hardware=Hardware(waiting=False))
+    vendor.set(held=0, unreachable=3)
+    folder = run(study, tmp_path / "out", resume=True, hardware=Hardware(say=said.append))
+    assert folder.failures() == []
+    assert sum("asking again until there is an answer" in line for line in said) == 1
+    assert len(vendor.jobs()) == 2
+
+
 def test_without_a_cap_or_above_it_nothing_is_sent(tmp_path: Path, vendor: Vendor) -> None:
     for budget, message in (({}, "set max_usd"), ({"max_usd": ALL - 0.1}, "above max_usd")):
         study = paid_study(tmp_path, budget=budget)
@@ -191,7 +217,7 @@ def test_a_rehearsal_is_a_study_of_its_own(tmp_path: Path, vendor: Vendor) -> No
     from qt_hw.study.study import _check_kind
 
     with pytest.raises(InputError, match="is a rehearsal"):
-        _check_kind(folder, Hardware())
+        _check_kind(folder, None)
     real = open_study(study, tmp_path / "real", resume=False)
     with pytest.raises(InputError, match="is a real study"):
-        _check_kind(real, rehearsal)
+        _check_kind(real, rehearsal.rehearsal)

@@ -198,6 +198,31 @@ def test_further_seeds_are_added(copied: tuple[StudyConfig, Path]) -> None:
     assert [row for row in after if row["seed"] < 2] == before
 
 
+def test_a_smaller_study_does_not_lose_cells(copied: tuple[StudyConfig, Path]) -> None:
+    study, out = copied
+    smaller = study.model_copy(update={"seeds": (0,)})
+    with pytest.raises(ConfigError, match="holds 5 cells that this study has not"):
+        open_study(smaller, out, resume=True)
+
+
+def test_a_base_that_changes_later_changes_nothing(copied: tuple[StudyConfig, Path]) -> None:
+    """The study goes on with what it began with, also when the file is gone."""
+    study, out = copied
+    file = Path(study.base[0])
+    text = file.read_text()
+    try:
+        file.write_text(text.replace("lr_angles = 0.02", "lr_angles = 0.03"))
+        folder = open_study(study, out, resume=True)
+        assert folder.changed_bases(study) == [str(file)]
+        file.unlink()
+        folder = open_study(study, out, resume=True)
+        assert folder.changed_bases(study) == []
+        _, begun = run(study, out, resume=True)
+        assert begun == []
+    finally:
+        file.write_text(text)
+
+
 @pytest.mark.parametrize(
     "damage",
     ["cell.json", "manifest.json", "a file instead of a folder", "cell.json missing"],

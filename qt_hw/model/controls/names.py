@@ -42,8 +42,15 @@ _WEIGHTS = {
         "them? (Chen et al., arXiv:1504.04788)"
     ),
     "low-rank": (
-        "a low-rank change of the untrained target with at most as many trained parameters: is "
-        "the circuit better than factors? (Hu et al., arXiv:2106.09685)"
+        "a low-rank change of the untrained target with at most as many trained parameters (rank "
+        "1 where even that takes more): is the circuit better than factors? (Hu et al., "
+        "arXiv:2106.09685)"
+    ),
+}
+
+_EVALUATED = {
+    "permuted": (
+        "the trained circuit with its outcomes exchanged afterwards: does the network use p?"
     ),
 }
 
@@ -66,6 +73,7 @@ def describe(name: str) -> str:
     >>> describe("direct")
     'the target trained directly: what does the compression cost?'
     """
-    if name not in CONTROLS:
-        raise UnknownName("control", name, CONTROLS)
-    return {**_VECTORS, **_WEIGHTS}[name]
+    known = {**_VECTORS, **_WEIGHTS, **_EVALUATED}
+    if name not in known:
+        raise UnknownName("control", name, tuple(known))
+    return known[name]

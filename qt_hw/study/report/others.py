@@ -135,7 +135,10 @@ def controls_plot(setting: Setting, note: str) -> Plot:
     return Plot(
         name="controls",
         title="Does the circuit matter? Controls",
-        caption=f"{said}, with the number of trained parameters; {note}.",
+        caption=(
+            f"{said}, with the number of trained parameters; all with the optimiser and rates of "
+            f"the circuit; {note}."
+        ),
         traces=[trace],
         layout={
             "xaxis": axis("test accuracy (%)"),

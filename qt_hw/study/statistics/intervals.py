@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 BOOTSTRAP_FROM = 20
 """Samples from which the interval is a bootstrap's."""
 
+#: Relative; samples that differ by less are equal.
+_ROUNDING = 1e-12
 _RESAMPLES, _SEED, _BATCH_CELLS = 9_999, 0, 4_000_000
 
 
@@ -90,7 +92,7 @@ def mean_intervals(
     """
     n = samples.shape[1]
     low, high = samples.mean(axis=1), samples.mean(axis=1)
-    varied = np.ptp(samples, axis=1) > 0.0
+    varied = np.ptp(samples, axis=1) > _ROUNDING * np.abs(samples).max(axis=1)
     if n == 1 or not varied.any():
         return low, high
     ends = _bca if n >= BOOTSTRAP_FROM else _student

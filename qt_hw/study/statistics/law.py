@@ -197,7 +197,8 @@ def _drop(fits: Array, shots: Array) -> Array:
 def _shots_for(fits: Array, loss: float) -> Array:
     """Return the shots of each fit, ``(fits,)``; 1 where a single one is enough."""
     room, a, b = loss - fits[:, 0], fits[:, 1], fits[:, 2]
-    enough, never = a <= room, room <= 0.0
+    never = (room < 0.0) | ((room == 0.0) & (a > 0.0))
+    enough = (a <= room) & ~never
     ratio = np.where(enough | never, 1.0, a) / np.where(enough | never, 1.0, room)
     needed = np.ceil(np.round(ratio ** (1.0 / b), 6))
     return np.where(enough, 1.0, np.where(never, np.inf, needed))
