@@ -116,7 +116,7 @@ def _on_exponent(law: Law) -> str:
     span = f"{b.value:.3f} ({b.low:.3f} to {b.high:.3f})"
     if law.consistent:
         return f"1/sqrt(S) agrees with the fitted exponent {span}"
-    return f"the drop falls like 1/S^b with b = {span} instead of 1/2, which was used here"
+    return f"the drop falls like 1/S^b with b = {span}, not 1/2, and that fit is used"
 
 
 def _on_slopes(plateaus: Sequence[Plateau]) -> Iterator[str]:
