@@ -23,13 +23,13 @@ def drops(
     return offset + power * (own + 0.5 * rng.standard_normal((seeds, len(SHOTS))))
 
 
-@pytest.mark.parametrize("floor", [True, False])
 def test_a_curve_that_stays_above_the_loss_has_no_number_of_shots() -> None:
     """From below its floor it rises above the loss: few shots are no way to get there."""
     fits = np.array([[0.02, -0.05, 0.5], [0.02, 0.05, 0.5], [0.0, -0.05, 0.5], [0.005, 0.0, 0.5]])
     np.testing.assert_array_equal(_shots_for(fits, 0.01), [np.inf, np.inf, 1.0, 1.0])
 
 
+@pytest.mark.parametrize("floor", [True, False])
 def test_an_exact_law_is_recovered(floor: bool) -> None:
     value = 0.05 if floor else 0.0
     sizes = np.array([[0.9], [1.0], [1.1]])

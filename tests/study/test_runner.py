@@ -256,6 +256,36 @@ def test_an_unreadable_cell_is_named_and_computed_anew(
     assert without_time(rows_of(StudyFolder(out))) == without_time(before)
 
 
+def test_gradients_approximations_and_the_exchanged_vector(tmp_path: Path) -> None:
+    """What is no ordinary training has its metrics in the same table."""
+    study = small_study(
+        tmp_path,
+        seeds=1,
+        controls=["permuted", "direct"],
+        train=[],
+        evaluate=[],
+        gradients=[{"qubits": 3, "shots": 32, "repeats": 3}, {"qubits": 3}],
+        approximation=[{"widths": 4, "steps": 20}],
+    )
+    board, begun = run(study, tmp_path / "out")
+    assert set(board.states.values()) == {"done"}
+    table = {(row["kind"], row["control"], row["metric"]): row for row in rows_of_out(tmp_path)}
+    sampled = {name for kind, _, name in table if kind == "gradient"}
+    assert {"gradient_variance", "snr", "noise_variance", "cosine"} <= sampled
+    fit = {name: row["value"] for (kind, _, name), row in table.items() if kind == "approximation"}
+    assert fit["n_weights"] == 64 * 4 + 4 + 4 * 10 + 10
+    assert 0.0 < fit["relative_error"] < 2.0
+    assert ("control", "permuted", "test_accuracy") in table
+    permuted = table["control", "permuted", "trained_parameters"]["value"]
+    assert permuted == table["noiseless", "", "trained_parameters"]["value"]
+    places = {board.cells[id].kind: place for place, id in enumerate(begun)}
+    assert places["approximation"] > 0
+
+
+def rows_of_out(folder: Path) -> list[Row]:
+    return rows_of(StudyFolder(folder / "out"))
+
+
 def test_a_failed_cell_is_recorded_and_does_not_stop_the_others(tmp_path: Path) -> None:
     """Noise that makes no sense shows when its backend is opened."""
     wrong = {"backend": "aer", "noise": "depolarizing(p1=2.5)", "shots": 64}
