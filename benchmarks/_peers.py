@@ -22,7 +22,7 @@ class Peer:
     """A process of the peers' environment that waits to be told to do its job once more.
 
     Start-up and the choice of the peer's fastest variant happen before the first timing; the
-    process reports the seconds of the job alone.
+    process reports the seconds of the job alone. ``reply`` is all that it said of the outcome.
 
     Args:
         kind: A job of the worker.
@@ -54,6 +54,7 @@ class Peer:
         if "missing" in reply:
             self._process.wait()
             raise PeerMissing(f"{kind}: {reply['missing']}")
+        self.reply = reply
         self.variant: str = reply["variant"]
         self.probabilities: NDArray[np.float64] = np.array(reply["probabilities"])
         self.gradient: NDArray[np.float64] = np.array(reply["gradient"])

@@ -2,8 +2,8 @@
 
 A U3-CU3 ring on ``lightning.qubit`` with shots, its gradient by PennyLane's parameter-shift rule,
 the mapping, target and optimiser of the preset ``digits`` in plain torch. Reads one JSON line (the
-problem), answers with probabilities and a gradient without shots, then does one step for every
-further line and answers with its seconds. Needs nothing of ``qt_hw``.
+problem), answers with probabilities and a gradient, without shots and with them, then does one step
+for every further line and answers with its seconds. Needs nothing of ``qt_hw``.
 """
 
 from __future__ import annotations
@@ -69,6 +69,17 @@ class Model(nn.Module):
         return nn.functional.linear(hidden, w2, b2)
 
 
+def outcome(
+    circuit: Callable[[Tensor], Tensor], angles: Tensor, cotangent: Tensor
+) -> tuple[list[float], list[float]]:
+    """Return the probabilities and the gradient of their product with ``cotangent``."""
+    angles = angles.clone().requires_grad_()
+    p = circuit(angles)
+    p.backward(cotangent)  # type: ignore[no-untyped-call, unused-ignore]
+    assert angles.grad is not None
+    return p.tolist(), angles.grad.tolist()
+
+
 def main() -> None:
     """Answer the lines of standard input until it ends."""
     answers = sys.stdout
@@ -81,13 +92,20 @@ def main() -> None:
     except ImportError as error:
         print(json.dumps({"missing": str(error)}), file=answers, flush=True)
         return
-    angles = torch.tensor(problem["angles"], dtype=torch.float64, requires_grad=True)
-    p = exact(angles)
-    p.backward(torch.tensor(problem["cotangent"], dtype=torch.float64))  # type: ignore[no-untyped-call, unused-ignore]
-    assert angles.grad is not None
-    outcome = {"probabilities": p.tolist(), "gradient": angles.grad.tolist()}
-    print(json.dumps({"variant": "Rot, CRot, one thread", **outcome}), file=answers, flush=True)
-    model = Model(n, angles.detach(), measured)
+    angles = torch.tensor(problem["angles"], dtype=torch.float64)
+    model = Model(n, angles, measured)
+    cotangent = torch.tensor(problem["cotangent"], dtype=torch.float64)
+    p, gradient = outcome(exact, angles, cotangent)
+    sampled, noisy = outcome(measured, angles, cotangent)
+    reply = {
+        "variant": "Rot, CRot, one thread",
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "probabilities": p,
+        "gradient": gradient,
+        "sampled_probabilities": sampled,
+        "sampled_gradient": noisy,
+    }
+    print(json.dumps(reply), file=answers, flush=True)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     source = torch.Generator().manual_seed(0)
     x = torch.rand(BATCH, N_IN, generator=source)

@@ -403,7 +403,7 @@ def test_the_gradient_of_the_whole_path_is_right(name: str, begin: Begin, tmp_pa
     (max g - min g)²/4 for each shot.
     """
     begin(name)
-    shots, n = 20_000, 3
+    shots, n = 60_000, 3
     config = config_for(
         name,
         "ansatz={name='U3Cu3', n_qubits=3, n_layers=1}",
