@@ -7,7 +7,7 @@ PEERS := $(VENV)/peers
 PEERS_READY := $(PEERS)/.ready
 PIP := -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help setup run test lint bench mitigation kill clean
+.PHONY: help setup run test lint bench mitigation table kill clean
 
 help:
 	@echo "make setup   create .venv with everything installed"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint    ruff, formatting, types"
 	@echo "make bench   every benchmark, against the peers"
 	@echo "make mitigation   the tables of error mitigation and of training under noise (about two hours)"
+	@echo "make table   all tasks side by side into benchmarks/table.md (about an hour; goes on where stopped)"
 	@echo "make kill    200 random SIGKILLs while paid jobs are rehearsed (Linux; 15 minutes)"
 	@echo "make clean   remove environments, caches and build products (runs/ and data/ stay)"
 
@@ -50,8 +51,11 @@ mitigation: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mitigation
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mitigation_training
 
+table: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.table
+
 bench: $(READY) $(PEERS_READY)
-	for name in exact shots aer braket journal hardware mitigation_cost startup large; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in exact shots aer braket journal hardware mitigation_cost startup study flood reinforcement typhoon language large; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 kill: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.kill

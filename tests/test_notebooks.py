@@ -20,6 +20,11 @@ SEEDS, STEPS, SHOTS, TRAINED_SHOTS = 2, 10, [64, 256, 1024], [256]
 NOISY = {"backend": "aer", "noise": "depolarizing(p1=5e-4, p2=1e-2) + readout(p=0.03)"}
 CONTROLS = ["uniform"]
 """,
+    "05_forecasting": "STEPS, SHOTS, REPEATS, CONTROLS = 20, [256, 4096], 2, {}",
+    "06_reinforcement_learning": """
+SEEDS, UPDATES, EPISODES, TESTS, MAX_STEPS, SHOTS, FEWER = 1, 4, 2, 5, 20, 256, [64, 256]
+NOISY = {"name": "aer", "noise": "depolarizing(p1=5e-4, p2=1e-2) + readout(p=0.03)"}
+""",
 }
 """What is put below a notebook's cell of parameters: a training of a few steps, another noise."""
 
@@ -36,8 +41,27 @@ SAID = {
         "smallest p = 2/2^2 = 0.5000",
         "study/report.html",
     ],
+    "05_forecasting": [
+        "12 h ahead: NSE of persistence 0.321",
+        "quantum           286",
+        "4,096 shots: NSE",
+        "broken.csv, line 10: 'Eis' in the column",
+        "trained for them     13,327",
+    ],
+    "06_reinforcement_learning": [
+        "mean return of random pushes",
+        "trained for them     223",
+        "episodes: 1 circuit measured; for the gradient 48 more",
+        "noise, readout mitigation",
+    ],
 }
-FIGURES = {"01_run_on_a_simulator": 4, "02_submit_to_a_qpu": 1, "03_shot_noise_robustness": 4}
+FIGURES = {
+    "01_run_on_a_simulator": 4,
+    "02_submit_to_a_qpu": 1,
+    "03_shot_noise_robustness": 4,
+    "05_forecasting": 4,
+    "06_reinforcement_learning": 4,
+}
 
 
 @pytest.mark.slow

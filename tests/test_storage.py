@@ -10,11 +10,16 @@ import pytest
 
 from qt_hw.errors import StorageError
 from qt_hw.storage import append_line, locked, read_json, write_bytes, write_json
-from qt_hw.training.metrics import COLUMNS, MetricsFile
+from qt_hw.training.metrics import MetricsFile
+
+_METRICS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+_LAST = ("circuit_share", "lr_angles", "lr_mapping", "circuits", "shots", "seconds")
 
 
 def _row(step: int) -> dict[str, object]:
-    row: dict[str, object] = dict.fromkeys(COLUMNS, 0.1 + 0.2)
+    row: dict[str, object] = dict.fromkeys(
+        ("step", "epoch", "batch_loss", *_METRICS, *_LAST), 0.1 + 0.2
+    )
     return {**row, "step": step, "epoch": 0, "circuits": 3, "shots": 10**12, "batch_loss": None}
 
 
@@ -24,6 +29,15 @@ def test_rows_read_back_exactly(tmp_path: Path) -> None:
     row = {**_row(0), "train_loss": math.pi}
     metrics.append(row)
     assert metrics.rows() == [row]
+
+
+def test_rows_with_other_metrics_than_the_first_are_refused(tmp_path: Path) -> None:
+    metrics = MetricsFile(tmp_path / "metrics.csv")
+    metrics.append(_row(0))
+    other = {name.replace("accuracy", "nse"): value for name, value in _row(1).items()}
+    with pytest.raises(StorageError, match=r"has other columns .*test_accuracy"):
+        metrics.append(other)
+    assert metrics.rows() == [_row(0)]
 
 
 def test_a_table_is_cut_before_a_step(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def _print(collected: Collected) -> list[QtHwError]:
     for number, columns in enumerate(collected.tables.values()):
         if number:
             print()
-        print_table(evaluations_table(columns))
+        print_table(evaluations_table(columns, collected.metric))
     errors: list[QtHwError] = []
     only_refused = all(outcome.state == "refused" for outcome in collected.outcomes)
     for outcome in collected.outcomes:
@@ -98,8 +98,9 @@ def _go_on(run: Path, wait: bool, command: str) -> None:
     hint = "to go on: the same qt-hw run with --resume and a higher cap, or qt-hw retry --max-usd"
     with explained(hint):
         done = go_on(run, hardware=hardware, progress=wait)
-    results = done.results() if isinstance(done, Comparison) else {done.folder.name: done.results()}
-    print_table(comparison_table(results))
+    runs = done.runs if isinstance(done, Comparison) else {done.folder.name: done}
+    results = {name: run.results() for name, run in runs.items()}
+    print_table(comparison_table(results, next(iter(runs.values())).metric))
     print(f"figures and tables: {run}")
 
 

@@ -15,7 +15,11 @@ __all__ = ["export"]
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder made by qt-hw run.")],
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Where the weights go, e.g. model.safetensors.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Where the weights go, e.g. model.safetensors; a folder for adapters of PEFT.",
+        ),
     ],
     which: Annotated[
         Which | None,
@@ -26,7 +30,8 @@ def export(
     """Write the trained network's weights to FILE and its description beside it.
 
     FILE is the state_dict of the ordinary target network in safetensors form: loading it needs
-    neither qt-hw nor a quantum computer. FILE with .json instead says which network it is.
+    neither qt-hw nor a quantum computer. FILE with .json instead says which network it is. The
+    adapters of a language model go to a folder that PEFT loads, if FILE has another ending.
     """
     from qt_hw.hardware.home import chosen_run
     from qt_hw.training.export import export_run

@@ -19,9 +19,12 @@ def presets() -> None:
     """List the ready-made runs (qt-hw run) and studies (qt-hw study)."""
     from qt_hw.cli.table import print_table, simple_table
     from qt_hw.study.loading import known_studies
-    from qt_hw.training.loading import known_presets
+    from qt_hw.training.presets import known_families, known_presets
 
     print_table(simple_table(("preset", "what it trains"), list(known_presets().items())))
+    print()
+    families = [(family.name, family.text) for family in known_families().values()]
+    print_table(simple_table(("presets of a table", "what they train"), families))
     print()
     print_table(simple_table(("study", "what it asks"), list(known_studies().items())))
 

@@ -84,7 +84,8 @@ def run(
         comparison = train_pair(
             settings, out=folder, resume=resume, progress=not quiet, hardware=hardware
         )
-    print_table(comparison_table(comparison.results()))
+    metric = comparison.runs["noiseless"].metric
+    print_table(comparison_table(comparison.results(), metric))
     print(f"figures and tables: {folder}")
 
 

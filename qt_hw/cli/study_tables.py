@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from qt_hw.cli.money import price
 from qt_hw.cli.table import print_table, simple_table
 from qt_hw.storage import read_json
+from qt_hw.tasks import headline_of
+from qt_hw.tasks.metric import Metric
 from qt_hw.training.quote import total
 
 if TYPE_CHECKING:
@@ -77,32 +79,40 @@ def duration(seconds: float) -> str:
 
 
 def print_conclusions(folder: Path) -> None:
-    """Print accuracy and difference to the noiseless twin of each condition, then the notes."""
+    """Print headline metric and difference to the noiseless twin of each condition, then notes."""
     summary = read_json(folder / "summary.json")
-    rows = [_row(group) for group in summary["groups"] if "test_accuracy" in group["metrics"]]
-    if rows:
-        headers = ("condition", "seeds", "test accuracy", "minus noiseless twin", "p (Holm)")
+    tables: dict[tuple[str, Metric], list[tuple[str, ...]]] = {}
+    for group in summary["groups"]:
+        base, metric = group["condition"]["base"], headline_of(group["condition"]["task"])
+        if metric.test in group["metrics"]:
+            tables.setdefault((base, metric), []).append(_row(group, metric))
+    for (base, metric), rows in tables.items():
+        first = "condition" if len(tables) == 1 else base
+        headers = (first, "seeds", metric.title, "minus noiseless twin", "p (Holm)")
         print_table(simple_table(headers, rows))
+    if tables:
         print("*: significant at 5 %; n.d.: not decidable with so few seeds")
     for note in summary["notes"]:
         print(f"- {note}")
 
 
-def _row(group: Mapping[str, Any]) -> tuple[str, ...]:
-    accuracy = group["metrics"]["test_accuracy"]
-    paired = group["paired"].get("test_accuracy")
+def _row(group: Mapping[str, Any], metric: Metric) -> tuple[str, ...]:
+    paired = group["paired"].get(metric.test)
     return (
         group["label"],
         str(group["n"]),
-        _interval(accuracy, sign=""),
-        "" if paired is None else _interval(paired["difference"], sign="+"),
+        _interval(group["metrics"][metric.test], metric, sign=""),
+        "" if paired is None else _interval(paired["difference"], metric, sign="+"),
         "" if paired is None else _p(paired),
     )
 
 
-def _interval(found: Mapping[str, Any], sign: str) -> str:
-    mean, low, high = (100 * found[name] for name in ("mean", "low", "high"))
-    return f"{mean:{sign}.2f} % [{low:{sign}.2f}, {high:{sign}.2f}]"
+def _interval(found: Mapping[str, Any], metric: Metric, sign: str) -> str:
+    """Return a mean with its interval in the metric's unit."""
+    ends = (metric.factor * found[name] for name in ("mean", "low", "high"))
+    mean, low, high = (f"{end:{sign},.{metric.digits}f}" for end in ends)
+    unit = f" {metric.unit}" if metric.unit else ""
+    return f"{mean}{unit} [{low}, {high}]"
 
 
 def _p(paired: Mapping[str, Any]) -> str:

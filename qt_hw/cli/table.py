@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from qt_hw.tasks.metric import ACCURACY, Metric
+
 __all__ = [
     "comparison_table",
     "evaluations_table",
@@ -17,13 +19,16 @@ __all__ = [
     "simple_table",
 ]
 
-Results = Mapping[str, Mapping[str, Any]]
+Values = Mapping[str, Any]
+Results = Mapping[str, Values]
+Line = tuple[str, Callable[[Values], str]]
 
 
-def comparison_table(results: Results) -> Table:
-    """Return one column for each run, one line for each figure."""
+def comparison_table(results: Results, metric: Metric = ACCURACY) -> Table:
+    """Return one column for each run, one line for each figure; ``metric`` is the headline."""
     mitigated = any(v.get("mitigation", "none") != "none" for v in results.values())
-    lines = [*_LINES, *(_MITIGATION_LINE if mitigated else ())]
+    measured = _metric_lines(list(results.values()), metric)
+    lines = [*measured, *_LINES, *(_MITIGATION_LINE if mitigated else ())]
     rows = [(label, *(show(values) for values in results.values())) for label, show in lines]
     return figures_table(list(results), rows)
 
@@ -39,10 +44,12 @@ def figures_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     return table
 
 
-def evaluations_table(columns: Sequence[Mapping[str, Any]]) -> Table:
+def evaluations_table(columns: Sequence[Values], metric: Metric = ACCURACY) -> Table:
     """Return runs and evaluations side by side; see ``qt_hw.hardware.table.columns``."""
     corrected = any(column["mitigation"] not in (None, "none") for column in columns)
-    lines = [*_EVALUATION_LINES, *(_CORRECTION_LINES if corrected else ())]
+    measured = _metric_lines(columns, metric)
+    lines = [*_PLACE_LINES, *measured, *_COST_LINES]
+    lines += _correction_lines(metric) if corrected else []
     rows = [(label, *(show(column) for column in columns)) for label, show in lines]
     return figures_table([str(column["name"]) for column in columns], rows)
 
@@ -68,15 +75,30 @@ def print_table(table: Table) -> None:
     console.print(table, markup=False)
 
 
-def _seconds(values: Mapping[str, Any]) -> str:
+def _metric_lines(columns: Sequence[Values], metric: Metric) -> list[Line]:
+    """Return the headline on both parts, the task's other metrics on the test data, and the gap."""
+    names = dict.fromkeys(name for values in columns for name in values)
+    lines: list[Line] = [(metric.title, lambda v: metric.text(v[metric.test]))]
+    if metric.train in names:
+        lines.append((f"training {metric.label}", lambda v: metric.text(v.get(metric.train))))
+    shown = (metric.test, "test_samples")
+    others = [name for name in names if name.startswith("test_") and name not in shown]
+    lines += [_number_line(name) for name in others]
+    if "generalisation_gap" in names:
+        lines.append(_number_line("generalisation_gap", " (test - training loss)"))
+    return lines
+
+
+def _number_line(name: str, note: str = "") -> Line:
+    return name.replace("_", " ") + note, lambda v: _number(v.get(name), 4)
+
+
+def _seconds(values: Values) -> str:
     seconds = float(values["seconds"])
     return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
 
 
-_LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
-    ("test accuracy", lambda v: f"{v['test_accuracy']:.2%}"),
-    ("training accuracy", lambda v: f"{v['train_accuracy']:.2%}"),
-    ("generalisation gap (test - training loss)", lambda v: f"{v['generalisation_gap']:.4f}"),
+_LINES: tuple[Line, ...] = (
     (
         "trained parameters (of the target's)",
         lambda v: (
@@ -98,24 +120,22 @@ _LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
 )
 
 
-def _mitigation(values: Mapping[str, Any]) -> str:
+def _mitigation(values: Values) -> str:
     asked = str(values.get("mitigation") or "-")
     return f"auto: {values.get('techniques') or 'none'}" if asked == "auto" else asked
 
 
-_MITIGATION_LINE: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
-    ("mitigation", _mitigation),
-)
+_MITIGATION_LINE: tuple[Line, ...] = (("mitigation", _mitigation),)
 
 
-def _distance(values: Mapping[str, Any]) -> str:
+def _distance(values: Values) -> str:
     distance, alone = values["total_variation"], values["total_variation_of_shots"]
     if distance is None:
         return "-"
     return f"{distance:.3f}" + ("" if alone is None else f" ({alone:.3f})")
 
 
-def _cost(values: Mapping[str, Any]) -> str:
+def _cost(values: Values) -> str:
     parts = []
     if values["usd"]:
         parts.append(f"{values['usd']:,.2f} USD")
@@ -124,29 +144,25 @@ def _cost(values: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "-"
 
 
-_EVALUATION_LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+_PLACE_LINES: tuple[Line, ...] = (
     ("backend", lambda v: str(v["backend"])),
     ("shots", lambda v: f"{v['shots']:,}" if v["shots"] else "exact"),
-    ("test accuracy", lambda v: f"{v['test_accuracy']:.2%}"),
-    ("training accuracy", lambda v: f"{v['train_accuracy']:.2%}"),
-    ("test loss", lambda v: f"{v['test_loss']:.4f}"),
-    ("generalisation gap (test - training loss)", lambda v: f"{v['generalisation_gap']:.4f}"),
+)
+
+_COST_LINES: tuple[Line, ...] = (
     ("total variation distance (of shots alone)", _distance),
     ("cost of the jobs", _cost),
     ("cost as known from", lambda v: v["cost_source"] or "-"),
 )
 
 
-_CORRECTION_LINES: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
-    *_MITIGATION_LINE,
-    ("test accuracy, uncorrected", lambda v: _share(v["raw_test_accuracy"])),
-    ("total variation distance, uncorrected", lambda v: _number(v["raw_total_variation"])),
-)
+def _correction_lines(metric: Metric) -> list[Line]:
+    return [
+        *_MITIGATION_LINE,
+        (f"{metric.title}, uncorrected", lambda v: metric.text(v[f"raw_{metric.test}"])),
+        ("total variation distance, uncorrected", lambda v: _number(v["raw_total_variation"], 3)),
+    ]
 
 
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"

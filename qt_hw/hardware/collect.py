@@ -28,8 +28,9 @@ from qt_hw.hardware.evaluation import Evaluation, records
 from qt_hw.hardware.home import Home, homes, last_attempts, state_of
 from qt_hw.hardware.results import Bench, finish
 from qt_hw.hardware.shared_ledger import refuse_study
-from qt_hw.hardware.table import write_tables
+from qt_hw.hardware.table import metric_of, write_tables
 from qt_hw.tasks import Data, Task
+from qt_hw.tasks.metric import ACCURACY, Metric
 from qt_hw.training.paid import open_dispatcher
 from qt_hw.training.run import Run
 
@@ -67,10 +68,12 @@ class Collected:
         outcomes: One for each evaluation, real ones first.
         tables: Columns of the comparison with the real evaluations (False) and with the rehearsed
             ones (True), where there are any; they are files in the run's folder too.
+        metric: Headline metric of the task.
     """
 
     outcomes: Sequence[Outcome]
     tables: Mapping[bool, list[dict[str, Any]]] = field(default_factory=dict)
+    metric: Metric = ACCURACY
 
 
 def collect(
@@ -114,7 +117,7 @@ def collect(
             collector.collect(o.home, o.evaluation, waiting=True) if _worth_waiting(o) else o
             for o in outcomes
         ]
-    return Collected(outcomes=outcomes, tables=write_tables(folder))
+    return Collected(outcomes=outcomes, tables=write_tables(folder), metric=metric_of(folder))
 
 
 def _worth_waiting(outcome: Outcome) -> bool:

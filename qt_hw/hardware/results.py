@@ -1,4 +1,4 @@
-"""From the counts of an evaluation to the accuracy of the target model, and all of it on disk."""
+"""From the counts of an evaluation to the metrics of the target model, and all of it on disk."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from qt_hw.model.quantum_train import QuantumTrain
 from qt_hw.storage import write_bytes, write_json
 from qt_hw.tasks import Data, Task, known_tasks
 from qt_hw.training.checks import check_inputs, describe_inputs
+from qt_hw.training.metrics import with_gap
 from qt_hw.training.provenance import now, versions
 from qt_hw.training.run import Run, task_of
 from qt_hw.training.trainer import all_metrics
@@ -149,10 +150,10 @@ def finish(
             backend=evaluation.backend,
             date=evaluation.created,
         )
-        p = joined(done.vectors)
+        p, headline = joined(done.vectors), bench.task.headline.test
         done.calibration.save(evaluation.folder(home) / "calibration.json")
         extra = {
-            "raw_test_accuracy": metrics["test_accuracy"],
+            f"raw_{headline}": metrics[headline],
             "raw_total_variation": total_variation(raw, exact),
             "techniques": made.name,
             "errors": [one.to_dict() for one in done.verdicts],
@@ -166,8 +167,7 @@ def finish(
         "shots": evaluation.shots,
         "mitigation": evaluation.mitigation,
         "calibration_shots": evaluation.calibration_shots,
-        **metrics,
-        "generalisation_gap": metrics["test_loss"] - metrics["train_loss"],
+        **with_gap(metrics),
         "total_variation": total_variation(p, exact),
         "total_variation_of_shots": distance_of_shots(ideal, evaluation.shots),
         **extra,

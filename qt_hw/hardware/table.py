@@ -4,47 +4,47 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from qt_hw.hardware.evaluation import Evaluation, records
-from qt_hw.hardware.figures import draw_accuracies
+from qt_hw.hardware.figures import draw_results
 from qt_hw.hardware.home import Home, run_folders
 from qt_hw.hardware.statistics import total_variation
 from qt_hw.storage import read_json, write_json, write_text
+from qt_hw.tasks.metric import ACCURACY, Metric
 from qt_hw.training.folder import PAIR
+from qt_hw.training.metrics import ordered
 from qt_hw.training.paid import rehearsed
 from qt_hw.training.run import Run
 
-__all__ = ["COLUMNS", "columns", "write_tables"]
+__all__ = ["columns", "columns_of", "metric_of", "write_tables"]
 
 Column = dict[str, Any]
 
-COLUMNS = (
-    "name",
-    "kind",
-    "rehearsal",
-    "backend",
-    "shots",
-    "mitigation",
-    "techniques",
-    "test_accuracy",
-    "train_accuracy",
-    "test_loss",
-    "train_loss",
-    "generalisation_gap",
-    "total_variation",
-    "total_variation_of_shots",
-    "raw_test_accuracy",
-    "raw_total_variation",
-    "usd",
-    "qpu_seconds",
-    "cost_source",
-    "test_samples",
-    "finished",
-)
-"""What ``evaluations.csv`` holds; empty where it does not apply."""
+_FIRST = ("name", "kind", "rehearsal", "backend", "shots", "mitigation", "techniques")
+_LAST = ("usd", "qpu_seconds", "cost_source", "test_samples", "finished")
+
+
+def columns_of(metric: Metric, results: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return what ``evaluations.csv`` holds, empty where it does not apply.
+
+    Args:
+        metric: Headline metric of the task.
+        results: Of runs and evaluations; each of their metrics is a column.
+
+    >>> found = columns_of(ACCURACY, [{"test_loss": 0.1, "test_accuracy": 0.9, "test_samples": 9}])
+    >>> found[7:9], found[11]
+    (('test_accuracy', 'test_loss'), 'raw_test_accuracy')
+    """
+    known = {name: None for values in results for name in values if name not in _LAST}
+    measured = list(ordered(known, metric))
+    if {"test_loss", "train_loss"} <= known.keys():
+        measured.append("generalisation_gap")
+    distances = ("total_variation", "total_variation_of_shots")
+    raw = (f"raw_{metric.test}", "raw_total_variation")
+    return (*_FIRST, *measured, *distances, *raw, *_LAST)
 
 
 def columns(folder: Path, *, rehearsal: bool) -> list[Column]:
@@ -55,7 +55,7 @@ def columns(folder: Path, *, rehearsal: bool) -> list[Column]:
         rehearsal: Whether the rehearsed evaluations are meant, or the real ones; the two are
             never in one table.
     """
-    runs = [Run.open(path) for path in run_folders(folder) if (path / "config.toml").is_file()]
+    runs = _runs(folder)
     finished = [run for run in runs if run.finished]
     of_runs = [_of_run(run) for run in finished if rehearsal or rehearsed(run.folder) is None]
     of_evaluations = [
@@ -65,7 +65,16 @@ def columns(folder: Path, *, rehearsal: bool) -> list[Column]:
         for evaluation in records(home)
         if evaluation.finished(home)
     ]
-    return [*of_runs, *of_evaluations] if of_evaluations else []
+    if not of_evaluations:
+        return []
+    found = [*of_runs, *of_evaluations]
+    names = columns_of(metric_of(folder), found)
+    return [{name: values.get(name) for name in names} for values in found]
+
+
+def metric_of(folder: Path) -> Metric:
+    """Return the headline metric of the runs in ``folder``, which share their task."""
+    return next((run.metric for run in _runs(folder)), ACCURACY)
 
 
 def write_tables(folder: Path) -> dict[bool, list[Column]]:
@@ -81,9 +90,13 @@ def write_tables(folder: Path) -> dict[bool, list[Column]]:
         place = folder / "rehearsal" if rehearsal else folder
         write_json(place / "evaluations.json", table)
         write_text(place / "evaluations.csv", _csv(table))
-        draw_accuracies(place / "figures" / "evaluations", table)
+        draw_results(place / "figures" / "evaluations", table, metric_of(folder))
         found[rehearsal] = table
     return found
+
+
+def _runs(folder: Path) -> list[Run]:
+    return [Run.open(path) for path in run_folders(folder) if (path / "config.toml").is_file()]
 
 
 def _of_run(run: Run) -> Column:
@@ -91,8 +104,7 @@ def _of_run(run: Run) -> Column:
     arrays = run.arrays()
     mark = "" if rehearsed(run.folder) is None else " (rehearsal)"
     return {
-        **_empty(),
-        **{key: results[key] for key in COLUMNS if key in results},
+        **results,
         "name": f"{PAIR[0] if run.config.is_noiseless else PAIR[1]}{mark}",
         "kind": "run",
         "rehearsal": bool(mark),
@@ -112,21 +124,16 @@ def _of_evaluation(run: Run, home: Home, evaluation: Evaluation, *, several: boo
     if several and not run.config.is_noiseless:
         name += f" of {PAIR[1]}"
     return {
-        **_empty(),
-        **{key: result[key] for key in COLUMNS if key in result},
+        **result,
         "name": f"{name} (rehearsal)" if home.rehearsed else name,
         "kind": "evaluation",
         "test_samples": run.manifest["data"]["test_samples"],
     }
 
 
-def _empty() -> Column:
-    return dict.fromkeys(COLUMNS)
-
-
 def _csv(table: Sequence[Column]) -> str:
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(buffer, list(table[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(table)
     return buffer.getvalue()

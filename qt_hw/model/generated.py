@@ -31,7 +31,8 @@ class GeneratedModel(Trainable):
         seed: Of the mapping.
 
     Raises:
-        InputError: The vector has too few outcomes for the weights.
+        InputError: The vector has too few outcomes for the weights, or the scaling has another
+            number of factors than there are tensors.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class GeneratedModel(Trainable):
         super().__init__()
         n_qubits = max(1, (source.n_bins - 1).bit_length())
         n_blocks = check_blocks(target.n_generated, mapping.chunk_size, n_qubits)
+        scaling.check_tensors(len(target.slots))
         self.generator = source
         self.scaling = scaling
         self.mapping = mapping.built(
@@ -137,7 +139,7 @@ class GeneratedModel(Trainable):
         """Return the flat weights ``(n_generated,)`` of a vector measured with ``shots``."""
         outputs: Tensor = self.mapping(self._features(p, shots)).flatten()
         weights: Tensor = self.output(outputs[: self.target.n_generated])
-        return weights
+        return self.scaling.scale_tensors(weights, self.output.sizes)
 
     def _measured(self) -> Tensor:
         """Return the flat weights on the graph of everything that is trained."""

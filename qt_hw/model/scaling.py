@@ -7,6 +7,7 @@ and what belongs to the same recipe: the output rule and the circuit's share at 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 
@@ -93,15 +94,20 @@ class Scaling(nn.Module):
         fill: How the pseudo-counts are laid out: ``"none"``, the same in each bin, or
             ``"neighbours"``, after the frequencies at Hamming distance 1 (see
             ``qt_hw.model.smoothing`` for when that helps).
+        tensor_scales: Starting values of a trained factor on each generated tensor, in their
+            order, as in QT-LSTM (code of 2402.16465); without it there are none.
 
     Raises:
         UnknownName: There is no such recipe, output rule or fill.
-        InputError: A constant is not a positive number, or the share is not allowed.
+        InputError: A constant is not a positive number, the share is not allowed, or
+            ``tensor_scales`` are not finite numbers.
 
     >>> x = Scaling("qtrl")(torch.tensor([0.25, 0.75], dtype=torch.float64))
     >>> [round(float(v), 4) for v in x]
     [-0.0249, 0.0249]
     """
+
+    tensor_scales: nn.Parameter | None
 
     def __init__(
         self,
@@ -115,6 +121,7 @@ class Scaling(nn.Module):
         output: str | None = None,
         share: float | None = None,
         fill: str = "none",
+        tensor_scales: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         base = RECIPES[_one_of("scaling recipe", recipe, tuple(RECIPES))]
@@ -136,6 +143,32 @@ class Scaling(nn.Module):
         if learnable:
             for key, value in self._fixed.items():
                 self.logs[key] = nn.Parameter(torch.tensor(math.log(value), dtype=torch.float64))
+        start = None if tensor_scales is None else nn.Parameter(_finite(tensor_scales))
+        self.register_parameter("tensor_scales", start)
+
+    def scale_tensors(self, weights: Tensor, sizes: Tensor) -> Tensor:
+        """Return the flat ``weights`` ``(M,)``, each tensor times its factor.
+
+        Args:
+            weights: Of the output rule.
+            sizes: Numbers of weights of the tensors, ``(T,)``; they add up to M.
+        """
+        if self.tensor_scales is None:
+            return weights
+        factors = self.tensor_scales.to(weights)
+        return weights * factors.repeat_interleave(sizes, output_size=len(weights))
+
+    def check_tensors(self, n_tensors: int) -> None:
+        """Refuse another number of generated tensors than there are factors.
+
+        Raises:
+            InputError: Says both numbers.
+        """
+        if self.tensor_scales is not None and len(self.tensor_scales) != n_tensors:
+            raise InputError(
+                f"tensor_scales holds {len(self.tensor_scales)} numbers, but {n_tensors} tensors "
+                f"are generated: give {n_tensors}"
+            )
 
     def constant(self, key: str, like: Tensor) -> Tensor:
         """Return ``alpha``, ``beta`` or ``gamma`` in the dtype and on the device of ``like``."""
@@ -224,6 +257,16 @@ def _positive(key: str, value: object) -> float:
     if not (math.isfinite(number) and number > 0):
         raise InputError(f"{key} must be a positive number, not {number}")
     return number
+
+
+def _finite(values: object) -> Tensor:
+    """Return numbers as a tensor, float64."""
+    if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+        raise InputError(f"tensor_scales must be a list of numbers, not {values!r}")
+    numbers = [_real("each of tensor_scales", value) for value in values]
+    if not all(map(math.isfinite, numbers)):
+        raise InputError(f"tensor_scales must be finite, not {numbers}")
+    return torch.tensor(numbers, dtype=torch.float64)
 
 
 def _fraction(value: object) -> float:

@@ -52,9 +52,9 @@ def fit_weights(
     Returns:
         ``relative_error``, ``||w − w*|| / ||w* − mean(w*)||``: 1 is what a constant reaches, 0
         is exact; ``n_weights`` M; ``trained_parameters``; ``trained_share``, their ratio to M.
-        With a task ``test_accuracy`` of the network with the fitted weights and
-        ``target_test_accuracy`` of that with w*; parameters that are not generated are those of
-        w* in both, if they were given.
+        With a task its headline metric, e.g. ``test_accuracy``, of the network with the fitted
+        weights and ``target_test_accuracy`` of that with w*; parameters that are not generated
+        are those of w* in both, if they were given.
 
     Raises:
         InputError: w* does not fit the target, is not finite or is constant; ``steps`` below 1.
@@ -81,7 +81,7 @@ def fit_weights(
     loaded = task.load() if data is None else data
     for name, tensors in (("", {**given, **fitted}), ("target_", given)):
         metrics = all_metrics(task, _filled(network, tensors).eval(), loaded)
-        values[f"{name}test_accuracy"] = metrics["test_accuracy"]
+        values[f"{name}{task.headline.test}"] = metrics[task.headline.test]
     return values
 
 

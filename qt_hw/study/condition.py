@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from qt_hw.tasks import Metric, headline_of
+
 __all__ = ["Condition", "condition_of"]
 
 
@@ -44,6 +46,11 @@ class Condition:
     mitigation: str = "none"
     gradient: str = "auto"
     control: str = ""
+
+    @property
+    def metric(self) -> Metric:
+        """The headline metric of its task."""
+        return headline_of(self.task)
 
     @property
     def where(self) -> str:

@@ -21,9 +21,10 @@ from qt_hw.errors import InputError
 from qt_hw.model.generator import probabilities
 from qt_hw.model.quantum_train import QuantumTrain
 from qt_hw.study.measuring import task_and_data
-from qt_hw.tasks import Task, batches
+from qt_hw.tasks import Data, Task, batches
 from qt_hw.training.build import make_ansatz, make_quantum
 from qt_hw.training.config import GradientConfig, RunConfig
+from qt_hw.training.trainer import DROPOUT_STREAM, seeded
 
 __all__ = ["circuit_gradient_variance", "live_angles", "loss_gradients", "measure_gradient"]
 
@@ -103,15 +104,17 @@ def _noise(g: Array, measured: Array) -> dict[str, float]:
 def loss_gradients(config: RunConfig, model: QuantumTrain, repeats: int) -> Array:
     """Return the gradient of the first batch's loss, ``(repeats, P)``, each measured anew."""
     task, data = task_and_data(config.task)
-    x, y = data.train
-    index = batches(len(x), config.optimizer.batch_size, seed=config.seeds.data, step=0)
+    size, seed = config.optimizer.batch_size, config.seeds.data
+    index = batches(len(data.train[0]), size, seed=seed, step=0)
     model.eval()
-    return np.stack([_gradient(task, model, x[index], y[index]) for _ in range(repeats)])
+    return np.stack([_gradient(task, model, data, index, seed) for _ in range(repeats)])
 
 
-def _gradient(task: Task, model: QuantumTrain, x: Tensor, y: Tensor) -> Array:
+def _gradient(task: Task, model: QuantumTrain, data: Data, index: Tensor, seed: int) -> Array:
     model.refresh()
-    (gradient,) = torch.autograd.grad(task.loss(model(x), y), [model.generator.angles])
+    with seeded(seed, 0, DROPOUT_STREAM):
+        loss = task.batch_loss(model, data, index)
+    (gradient,) = torch.autograd.grad(loss, [model.generator.angles])
     return np.asarray(gradient.numpy())
 
 

@@ -25,6 +25,7 @@ from qt_hw.study.statistics.theory import expected_empty_bins, expected_total_va
 from qt_hw.tasks import Data, Task
 from qt_hw.training.build import make_task
 from qt_hw.training.config import TaskConfig
+from qt_hw.training.metrics import with_gap
 from qt_hw.training.run import Run
 from qt_hw.training.trainer import all_metrics
 
@@ -136,9 +137,8 @@ def _metrics(
     data: Data,
 ) -> dict[str, float]:
     network = model.export(torch.from_numpy(vector), shots).eval()
-    metrics = all_metrics(task, network, data)
-    gap = metrics["test_loss"] - metrics["train_loss"]
-    return {**metrics, "generalisation_gap": gap, **vector_values(vector, ideal, alone)}
+    metrics = with_gap(all_metrics(task, network, data))
+    return {**metrics, **vector_values(vector, ideal, alone)}
 
 
 def vector_values(vector: Array, ideal: Array, shots: int | None) -> dict[str, float]:

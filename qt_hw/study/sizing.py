@@ -7,7 +7,7 @@ from typing import Any
 from qt_hw.errors import ConfigError
 from qt_hw.model.target import Target
 from qt_hw.tasks import target_info
-from qt_hw.training.build import make_target
+from qt_hw.training.build import make_target, selected
 from qt_hw.training.config import RunConfig
 
 __all__ = ["requbited", "resized"]
@@ -71,9 +71,10 @@ def _chunked(config: RunConfig) -> RunConfig:
 
 
 def _n_weights(config: RunConfig) -> int:
-    if config.target.select is None:
-        return target_info(config.target.name).n_weights
-    return Target(make_target(config), config.target.select).n_generated
+    chosen = selected(config)
+    if chosen is None:
+        return target_info(config.target.name, config.target.options).n_weights
+    return Target(make_target(config), chosen).n_generated
 
 
 def _single_circuit(config: RunConfig) -> int:

@@ -10,17 +10,13 @@ from typing import Any
 from qt_hw.errors import InputError
 from qt_hw.study.statistics.cells import read_cells
 from qt_hw.study.statistics.groups import Group, groups_of
-from qt_hw.study.statistics.law import Law
 from qt_hw.study.statistics.notes import notes_of
 from qt_hw.study.statistics.paired import smallest_p
 from qt_hw.study.statistics.plateau import Plateau, plateaus_of
 from qt_hw.study.statistics.series import Series, series_of
 from qt_hw.study.statistics.sizes import Sizes, sizes_of
 
-__all__ = ["LOSSES", "Group", "Plateau", "Series", "Sizes", "Summary", "summarise"]
-
-LOSSES = (0.005, 0.01, 0.02, 0.05)
-"""Losses whose shots ``Summary.to_dict`` gives with each law, in units of its metric."""
+__all__ = ["Group", "Plateau", "Series", "Sizes", "Summary", "summarise"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +114,20 @@ def _plain(value: Any) -> Any:
 
 def _derived(value: Any) -> dict[str, Any]:
     """Return what a reader of the file cannot work out from the fields alone."""
-    if isinstance(value, Law):
-        return {"shots_for": {f"{loss:g}": _plain(value.shots_for(loss)) for loss in LOSSES}}
-    if hasattr(value, "condition"):
-        return {"label": value.condition.label}
-    return {}
+    if not hasattr(value, "condition"):
+        return {}
+    label = {"label": value.condition.label}
+    return label | ({"laws": _laws(value)} if isinstance(value, Series) else {})
+
+
+def _laws(series: Series) -> dict[str, Any]:
+    """Return the laws with the shots that the losses of their metric need."""
+    return {
+        metric: _plain(law)
+        | {
+            "shots_for": {
+                f"{loss:g}": _plain(law.shots_for(loss)) for loss in series.losses(metric)
+            }
+        }
+        for metric, law in series.laws.items()
+    }

@@ -22,6 +22,7 @@ from qt_hw.study.gradients import measure_gradient
 from qt_hw.study.measuring import Measured, Values, measure_twin, task_and_data, vector_values
 from qt_hw.training.config import BackendConfig, RunConfig
 from qt_hw.training.loading import to_toml
+from qt_hw.training.metrics import ordered, with_gap
 from qt_hw.training.paid import Hardware, open_executor
 from qt_hw.training.provenance import versions
 from qt_hw.training.run import Run, train
@@ -29,17 +30,7 @@ from qt_hw.training.trainer import all_metrics
 
 __all__ = ["compute", "run_cell"]
 
-_TRAINED = (
-    "test_accuracy",
-    "train_accuracy",
-    "test_loss",
-    "train_loss",
-    "generalisation_gap",
-    "trained_parameters",
-    "target_parameters",
-    "circuits",
-    "seconds",
-)
+_TRAINED = ("trained_parameters", "target_parameters", "circuits", "seconds")
 
 
 def run_cell(study: str, payload: str) -> str:
@@ -112,7 +103,9 @@ def _trained(own: Path, cell: Cell, hardware: Hardware) -> Measured:
         own.rmdir()
     run = train(cell.config, out=own, resume=own.exists(), progress=False, hardware=hardware)
     results, arrays = run.results(), run.arrays()
-    values = {name: float(results[name]) for name in _TRAINED}
+    found = with_gap(ordered(results, run.metric))
+    values = {name: float(value) for name, value in found.items()}
+    values |= {name: float(results[name]) for name in _TRAINED}
     values["shots_used"] = float(results["shots"])
     if results["circuit_share_end"] is not None:
         values["circuit_share"] = float(results["circuit_share_end"])
@@ -136,8 +129,7 @@ def _permuted(twin: Run, cell: Cell) -> Measured:
 
     task, data = task_and_data(cell.config.task)
     network = permuted_export(twin.quantum(), cell.seed).eval()
-    values = all_metrics(task, network, data)
-    values["generalisation_gap"] = values["test_loss"] - values["train_loss"]
+    values = with_gap(all_metrics(task, network, data))
     for name in ("trained_parameters", "target_parameters"):
         values[name] = float(twin.results()[name])
     return _plain(values, cell.config)

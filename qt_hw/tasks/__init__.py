@@ -5,23 +5,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from qt_hw.tasks.metric import Metric
     from qt_hw.tasks.sampling import batches
     from qt_hw.tasks.targets import build_target, check_fit, known_targets, target_info
-    from qt_hw.tasks.task import Data, Task, get_task, known_tasks
+    from qt_hw.tasks.task import (
+        Classification,
+        Data,
+        Task,
+        get_task,
+        headline_of,
+        known_tasks,
+    )
 
 __all__ = [
+    "Classification",
     "Data",
+    "Metric",
     "Task",
     "batches",
     "build_target",
     "check_fit",
     "get_task",
+    "headline_of",
     "known_targets",
     "known_tasks",
     "target_info",
 ]
 
 _HOME = {
+    "Classification": "task",
+    "Metric": "metric",
+    "headline_of": "task",
     "Data": "task",
     "Task": "task",
     "batches": "sampling",

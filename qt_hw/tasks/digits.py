@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from qt_hw.errors import DataError, InputError
-from qt_hw.tasks.task import Data, Task, check_count
+from qt_hw.tasks.task import Classification, Data, check_count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ _SHA256 = "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Digits(Task):
+class Digits(Classification):
     """Scikit-learn's 8x8 digits (UCI optdigits, test part), 1,347 for training, 450 for testing.
 
     The split is random and class-balanced with a fixed seed, so the same writers occur on both

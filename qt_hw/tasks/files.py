@@ -13,7 +13,7 @@ from pathlib import Path
 
 from qt_hw.errors import DataError, InputError
 from qt_hw.tasks.download import RemoteFile, check, fetch, sha256_of, spelled
-from qt_hw.tasks.task import Task, check_count
+from qt_hw.tasks.task import Classification, check_count
 
 __all__ = ["FileTask", "data_folder"]
 
@@ -26,7 +26,7 @@ def data_folder() -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileTask(Task):
+class FileTask(Classification):
     """A task whose data are public files, found in a folder or downloaded into it.
 
     Attributes:

@@ -58,6 +58,21 @@ class Metric:
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
     @property
+    def heading(self) -> str:
+        """The title with a capital letter."""
+        return self.title[0].upper() + self.title[1:]
+
+    @property
+    def slug(self) -> str:
+        """Its key in names of files."""
+        return self.key.replace("_", "-")
+
+    @property
+    def difference_unit(self) -> str:
+        """What differences of shown values are in; empty for a pure number."""
+        return "percentage points" if self.unit == "%" else self.unit
+
+    @property
     def sign(self) -> float:
         """Return 1 where more is better, else -1."""
         return 1.0 if self.higher_is_better else -1.0
@@ -69,6 +84,14 @@ class Metric:
         shown = f"{self.factor * value:,.{self.digits}f}"
         space = "" if self.unit in ("", "%") else " "
         return f"{shown}{space}{self.unit}"
+
+    def short(self, shown: float) -> str:
+        """Return a shown value without unit and with one digit less, for crowded figures.
+
+        >>> ACCURACY.short(95.41)
+        '95.4'
+        """
+        return f"{shown:,.{max(0, self.digits - 1)}f}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""

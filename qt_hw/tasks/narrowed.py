@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from qt_hw.errors import ConfigError
-from qt_hw.tasks.targets import build_target, hidden_widths, unallocated
+from qt_hw.tasks.family import Options
+from qt_hw.tasks.targets import build_target, narrower_targets
 
-__all__ = ["n_weights_of", "narrowed", "narrower_widths"]
+__all__ = ["narrowed"]
 
 Counted = Callable[[str], bool]
 
@@ -25,10 +27,11 @@ def narrowed(
     generator: torch.Generator,
     activation: str | None = None,
     counted: Counted = _every,
+    options: Options | None = None,
 ) -> nn.Module:
     """Return the target with all its hidden layers made narrower by one factor.
 
-    It is the widest of the networks ``ceil(factor · width)`` that has at most ``most`` weights.
+    It is the widest of ``narrower_targets(name)`` that has at most ``most`` weights.
 
     Args:
         name: See ``target_info``.
@@ -36,40 +39,31 @@ def narrowed(
         generator: Source of the initial values.
         activation: See ``build_target``.
         counted: Which parameters count, by name; the others may be as many as they are.
+        options: See ``build_target``.
 
     Raises:
-        ConfigError: Even the narrowest has more weights.
+        ConfigError: It cannot be narrowed, or even the narrowest has more weights.
         UnknownName: There is no such target or activation.
 
     >>> small = narrowed("mlp-64-32-10", 522, torch.Generator().manual_seed(0))
     >>> sum(p.numel() for p in small.parameters())
     460
     """
-    sizes = [(n_weights_of(name, widths, counted), widths) for widths in narrower_widths(name)]
-    fitting = [widths for n_weights, widths in sizes if n_weights <= most]
+
+    def n_weights(narrow: str) -> int:
+        network = build_target(narrow, torch.Generator(), options=options)
+        return sum(p.numel() for key, p in network.named_parameters() if counted(key))
+
+    names = narrower_targets(name)
+    if not names:
+        raise ConfigError(
+            f"control.name: {name!r} cannot be made narrower: leave out the control "
+            "'smaller-target'"
+        )
+    fitting = bisect_right(names, most, key=n_weights)
     if not fitting:
         raise ConfigError(
-            f"control.name: the narrowest {name!r} has {sizes[0][0]:,} weights, the quantum model "
-            f"trains {most:,}: leave out the control 'smaller-target'"
+            f"control.name: the narrowest {name!r} has {n_weights(names[0]):,} weights, the "
+            f"quantum model trains {most:,}: leave out the control 'smaller-target'"
         )
-    return build_target(name, generator, activation=activation, widths=fitting[-1])
-
-
-def narrower_widths(name: str) -> list[tuple[int, ...]]:
-    """Return every ``ceil(factor · width)`` of the hidden layers, narrowest first.
-
-    >>> narrower_widths("cnn-mnist")[:3]
-    [(1, 1, 1), (1, 1, 2), (1, 2, 2)]
-    """
-    full = hidden_widths(name)
-    # Each ratio is where one of the layers has its next width; as whole numbers they are exact.
-    ratios = {(k, width) for width in full for k in range(1, width + 1)}
-    ordered = sorted(ratios, key=lambda ratio: ratio[0] / ratio[1])
-    found = [tuple(-(-k * width // of) for width in full) for k, of in ordered]
-    return list(dict.fromkeys(found))
-
-
-def n_weights_of(name: str, widths: tuple[int, ...], counted: Counted = _every) -> int:
-    """Return how many weights the target has at other widths; arguments as in ``narrowed``."""
-    network = unallocated(name, widths=widths)
-    return sum(p.numel() for key, p in network.named_parameters() if counted(key))
+    return build_target(names[fitting - 1], generator, activation=activation, options=options)

@@ -1,148 +1,99 @@
-"""The networks whose weights are generated, made of ``torch.nn`` classes only.
+"""The networks whose weights are generated, by name.
 
-An exported model therefore needs nothing of this package. Weights start by torch's default
-rules, drawn from a given generator.
+Each kind of network is a ``TargetFamily`` in a module of its own, imported when one of its names
+is used.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 
 import torch
 from torch import nn
 
 from qt_hw.errors import InputError, UnknownName
+from qt_hw.tasks.family import Options, TargetFamily, TargetInfo
 
 __all__ = [
     "TargetInfo",
     "build_target",
     "check_fit",
-    "hidden_widths",
+    "family_of",
     "known_targets",
+    "narrower_targets",
     "target_info",
-    "unallocated",
 ]
 
-Activation = type[nn.Module] | None
-
-_ACTIVATIONS: dict[str, Activation] = {"none": None, "relu": nn.ReLU, "tanh": nn.Tanh}
-
-
-@dataclass(frozen=True, kw_only=True)
-class TargetInfo:
-    """What is known of a target before it is built.
-
-    Attributes:
-        name: Name for ``build_target``.
-        n_weights: Number of weights to generate.
-        input_shape: Shape of one input, without the batch.
-        activation: The activation if none is asked for.
-        source: Where the network comes from.
-    """
-
-    name: str
-    n_weights: int
-    input_shape: tuple[int, ...]
-    activation: str
-    source: str
-
-
-def _dense(hidden: int) -> TargetInfo:
-    return TargetInfo(
-        name=f"mlp-64-{hidden}-10",
-        n_weights=(64 + 1) * hidden + (hidden + 1) * 10,
-        input_shape=(64,),
-        activation="relu",
-        source="a small dense network for 8x8 images",
-    )
-
-
-_MLP = re.compile(r"mlp-64-([1-9]\d*)-10")
-_MOST_HIDDEN = 4096
-_PATTERN = f"mlp-64-H-10 with H from 1 to {_MOST_HIDDEN}"
-
-_TARGETS = {
-    info.name: info
-    for info in (
-        _dense(32),
-        TargetInfo(
-            name="cnn-mnist",
-            n_weights=6_690,
-            input_shape=(1, 28, 28),
-            activation="none",
-            source="arXiv:2405.11304; published without activations, pooling is its non-linearity",
-        ),
-        TargetInfo(
-            name="cnn-cifar",
-            n_weights=285_226,
-            input_shape=(3, 32, 32),
-            activation="none",
-            source="arXiv:2405.11304; published without activations, pooling is its non-linearity",
-        ),
-    )
+_FAMILIES = {
+    "mlp": "qt_hw.tasks.image_targets",
+    "cnn": "qt_hw.tasks.image_targets",
+    "causal": "qt_hw.tasks.language.target",
+    "lstm": "qt_hw.tasks.flood.target",
+    "policy": "qt_hw.tasks.reinforcement.target",
+    "typhoon": "qt_hw.tasks.typhoon.target",
 }
+"""Module of each family by the first word of its names."""
 
 
 def known_targets() -> tuple[str, ...]:
-    """Return the names that ``build_target`` accepts, besides ``mlp-64-H-10`` of other widths.
+    """Return names that ``build_target`` accepts, one or more of each kind.
 
-    >>> known_targets()
+    >>> known_targets()[:3]
     ('mlp-64-32-10', 'cnn-mnist', 'cnn-cifar')
     """
-    return tuple(_TARGETS)
+    return tuple(name for family in _families() for name in family.examples)
 
 
-def target_info(name: str) -> TargetInfo:
+def family_of(name: str) -> TargetFamily:
+    """Return the kind of network that has this name.
+
+    Raises:
+        UnknownName: There is none.
+    """
+    module = _FAMILIES.get(str(name).split("-")[0])
+    near = list(_families()) if module is None else [_family(module)]
+    if module is not None and near[0].has(name):
+        return near[0]
+    said = tuple(family.said for family in near if family.said)
+    examples = tuple(example for family in near for example in family.examples)
+    raise UnknownName("target", str(name), (*examples, *said))
+
+
+def target_info(name: str, options: Options | None = None) -> TargetInfo:
     """Return the facts of a target.
 
     Args:
-        name: One of ``known_targets()``, or ``mlp-64-H-10`` with H hidden units, 1 to 4096.
+        name: A name as in ``known_targets()``, such as ``mlp-64-8-10`` with 8 hidden units.
+        options: Those of ``[target]``.
 
     Raises:
-        UnknownName: There is no such target.
+        UnknownName: There is no such target, or it has no such option.
 
     >>> target_info("cnn-cifar").n_weights
     285226
     >>> target_info("mlp-64-8-10").n_weights
     610
     """
-    if name in _TARGETS:
-        return _TARGETS[name]
-    hidden = _hidden(name)
-    if hidden is None:
-        raise UnknownName("target", str(name), (*known_targets(), _PATTERN))
-    return _dense(hidden)
+    return family_of(name).info(name, options or {})
 
 
-def _hidden(name: str) -> int | None:
-    """Return the hidden units of a dense target, None for another name."""
-    match = _MLP.fullmatch(str(name))
-    if match is None or not 1 <= int(match[1]) <= _MOST_HIDDEN:
-        return None
-    return int(match[1])
-
-
-def check_fit(name: str, input_shape: Sequence[int]) -> None:
+def check_fit(name: str, input_shape: Sequence[int], options: Options | None = None) -> None:
     """Refuse data of another shape than the target takes.
 
     Args:
         name: Name of the target.
         input_shape: Shape of one input, without the batch: ``Data.input_shape``.
+        options: Those of ``[target]``.
 
     Raises:
         UnknownName: There is no such target.
         InputError: The shapes differ.
     """
-    takes, has = target_info(name).input_shape, tuple(input_shape)
-    if takes == has:
+    takes, has = target_info(name, options).input_shape, tuple(input_shape)
+    if takes is None or takes == has:
         return
-    fitting = ", ".join(t.name for t in _TARGETS.values() if t.input_shape == has) or "none"
+    fitting = ", ".join(t for t in known_targets() if target_info(t).input_shape == has) or "none"
     hint = {(64,): 8, (1, 28, 28): 28}.get(takes)
     advice = f", or set image_size = {hint} in the task 'digits'" if hint else ""
     raise InputError(
@@ -156,7 +107,7 @@ def build_target(
     generator: torch.Generator,
     *,
     activation: str | None = None,
-    widths: Sequence[int] | None = None,
+    options: Options | None = None,
 ) -> nn.Module:
     """Return a freshly initialised target network, float32 on the CPU.
 
@@ -165,112 +116,44 @@ def build_target(
         generator: Source of all randomness (a CPU generator); torch's global one is not touched.
         activation: ``"none"``, ``"relu"`` or ``"tanh"`` after every hidden layer; by default
             the target's own: ReLU for the dense network, none for the published CNNs.
-        widths: In place of ``hidden_widths(name)``.
+        options: Those of ``[target]``.
 
     Raises:
-        UnknownName: There is no such target or activation.
+        UnknownName: There is no such target, activation or option.
         InputError: ``generator`` is no CPU generator.
 
     >>> net = build_target("mlp-64-32-10", torch.Generator().manual_seed(0))
     >>> sum(p.numel() for p in net.parameters())
     2410
     """
-    target_info(name)
+    family = family_of(name)
     if not isinstance(generator, torch.Generator) or generator.device.type != "cpu":
         raise InputError(
             f"generator must be a torch.Generator on the CPU, got {generator!r}: "
             "pass torch.Generator().manual_seed(0)"
         )
-    # Built without memory first: the constructors of torch would draw from its global generator.
-    network = unallocated(name, activation, widths).to_empty(device="cpu")
-    _initialise(network, generator)
-    return network
+    return family.build(name, options or {}, generator, activation)
 
 
-def hidden_widths(name: str) -> tuple[int, ...]:
-    """Return the channels of the convolutions, then the units of the hidden dense layers.
+def narrower_targets(name: str) -> tuple[str, ...]:
+    """Return the names of the narrower networks of the same kind, narrowest first.
+
+    The last is the network itself; there are none of a network that cannot be narrowed.
 
     Raises:
         UnknownName: There is no such target.
 
-    >>> hidden_widths("cnn-mnist")
-    (8, 12, 20)
+    >>> narrower_targets("cnn-mnist")[:3]
+    ('cnn-mnist-1-1-1', 'cnn-mnist-1-1-2', 'cnn-mnist-1-2-2')
     """
-    target_info(name)
-    hidden = _hidden(name)
-    return _WIDTHS[name] if hidden is None else (hidden,)
+    narrower = family_of(name).narrower
+    return () if narrower is None else tuple(narrower(name))
 
 
-def unallocated(
-    name: str, activation: str | None = None, widths: Sequence[int] | None = None
-) -> nn.Module:
-    """Return a target without memory for its weights; arguments as in ``build_target``.
-
-    Raises:
-        UnknownName: There is no such target or activation.
-    """
-    info = target_info(name)
-    chosen = info.activation if activation is None else activation
-    if chosen not in _ACTIVATIONS:
-        raise UnknownName("activation", str(chosen), tuple(_ACTIVATIONS))
-    build = _BUILDERS.get(name, _mlp)
-    return build(_ACTIVATIONS[chosen], hidden_widths(name) if widths is None else tuple(widths))
+def _families() -> Iterator[TargetFamily]:
+    return (_family(module) for module in dict.fromkeys(_FAMILIES.values()))
 
 
-def _mlp(activation: Activation, widths: tuple[int, ...]) -> nn.Sequential:
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    (hidden,) = widths
-    _add(layers, "fc1", _linear(64, hidden), activation)
-    layers["fc2"] = _linear(hidden, 10)
-    return nn.Sequential(layers)
-
-
-def _cnn(
-    activation: Activation, widths: tuple[int, ...], *, n_in: int, padding: int, positions: int
-) -> nn.Sequential:
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    channels, dense = (n_in, *widths[:2]), (positions * widths[1], *widths[2:], 10)
-    for k, (before, after) in enumerate(pairwise(channels), start=1):
-        _add(layers, f"conv{k}", _conv(before, after, padding), activation)
-        layers[f"pool{k}"] = nn.MaxPool2d(2)
-    layers["flatten"] = nn.Flatten()
-    for k, (before, after) in enumerate(pairwise(dense), start=1):
-        last = k == len(dense) - 1
-        _add(layers, f"fc{k}", _linear(before, after), None if last else activation)
-    return nn.Sequential(layers)
-
-
-def _add(
-    layers: OrderedDict[str, nn.Module],
-    name: str,
-    layer: nn.Module,
-    activation: Activation,
-) -> None:
-    layers[name] = layer
-    if activation is not None:
-        layers[f"{name}_{activation.__name__.lower()}"] = activation()
-
-
-def _linear(n_in: int, n_out: int) -> nn.Module:
-    return nn.Linear(n_in, n_out, device="meta", dtype=torch.float32)
-
-
-def _conv(n_in: int, n_out: int, padding: int) -> nn.Module:
-    return nn.Conv2d(n_in, n_out, 5, padding=padding, device="meta", dtype=torch.float32)
-
-
-def _initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Draw what ``reset_parameters`` of torch's linear and convolution layers would draw."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
-            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
-            if layer.bias is not None:
-                bound = 1 / math.sqrt(layer.weight[0].numel())
-                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
-
-
-_WIDTHS = {"cnn-mnist": (8, 12, 20), "cnn-cifar": (16, 32, 128, 64)}
-_BUILDERS: dict[str, Callable[[Activation, tuple[int, ...]], nn.Module]] = {
-    "cnn-mnist": partial(_cnn, n_in=1, padding=0, positions=16),
-    "cnn-cifar": partial(_cnn, n_in=3, padding=2, positions=64),
-}
+def _family(module: str) -> TargetFamily:
+    family: TargetFamily = import_module(module).FAMILY
+    return family

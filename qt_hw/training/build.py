@@ -21,7 +21,7 @@ from qt_hw.model.mapping import AffineMapping, Mapping, MlpMapping, MpsMapping
 from qt_hw.model.quantum_train import QuantumTrain
 from qt_hw.model.scaling import Scaling
 from qt_hw.model.trainable import Trainable
-from qt_hw.tasks import Task, build_target, get_task, known_targets
+from qt_hw.tasks import Task, build_target, get_task, known_targets, target_info
 from qt_hw.tasks.narrowed import narrowed
 from qt_hw.training.config import (
     CUSTOM,
@@ -48,6 +48,7 @@ __all__ = [
     "make_scaling",
     "make_target",
     "make_task",
+    "selected",
 ]
 
 _UNMITIGATED = MitigationConfig()
@@ -141,12 +142,13 @@ def make_target(config: RunConfig) -> nn.Module:
     Raises:
         ConfigError: Even the narrowest is too large.
     """
-    name, activation = config.target.name, config.target.activation
-    network = build_target(name, _seeded(config), activation=activation)
+    table = config.target
+    given: dict[str, Any] = {"activation": table.activation, "options": table.options}
+    network = build_target(table.name, _seeded(config), **given)
     if config.control.name != "smaller-target":
         return network
     most = quantum_count(_recipe(config, network))
-    return narrowed(name, most, _seeded(config), activation, _selects(config))
+    return narrowed(table.name, most, _seeded(config), counted=_selects(config), **given)
 
 
 def make_task(config: TaskConfig) -> Task:
@@ -221,9 +223,6 @@ def make_quantum(
             f"the control {config.control.name!r} has no circuit of its own to measure; leave out "
             "control.name, or train it with qt-hw run"
         )
-    options: dict[str, Any] = {}
-    if config.target.select is not None:
-        options["select"] = config.target.select
     model = QuantumTrain(
         make_target(config) if target is None else target,
         ansatz=make_ansatz(config.ansatz),
@@ -234,7 +233,7 @@ def make_quantum(
         gradient=config.gradient.method,
         mitigation=make_mitigation(config.mitigation),
         seed=config.seeds.init,
-        **options,
+        select=selected(config),
     )
     model.generator.seed = config.seeds.sampling
     return model
@@ -255,11 +254,19 @@ def _recipe(config: RunConfig, target: nn.Module, executor: Executor | None = No
         ansatz=make_ansatz(config.ansatz),
         mapping=make_mapping(config.mapping),
         scaling=make_scaling(config.scaling),
-        select=config.target.select,
+        select=selected(config),
         seed=config.seeds.init,
         backend=executor or closed_executor(make_backend(config)),
         steps=config.optimizer.steps,
     )
+
+
+def selected(config: RunConfig) -> tuple[str, ...] | None:
+    """Return patterns of the parameters that are generated; None: all of them."""
+    table = config.target
+    if table.select is not None or table.name == CUSTOM:
+        return table.select
+    return target_info(table.name, table.options).select
 
 
 def _seeded(config: RunConfig) -> torch.Generator:
@@ -268,5 +275,5 @@ def _seeded(config: RunConfig) -> torch.Generator:
 
 def _selects(config: RunConfig) -> Callable[[str], bool]:
     """Return whether ``target.select`` chooses a parameter, by name."""
-    patterns = ("*",) if config.target.select is None else config.target.select
+    patterns = selected(config) or ("*",)
     return lambda name: any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping
@@ -23,7 +22,6 @@ __all__ = [
     "check_given",
     "check_inputs",
     "check_model",
-    "check_sample",
     "check_target",
     "describe_inputs",
     "warn_of_size",
@@ -44,35 +42,6 @@ def check_given(target: object, data: object) -> None:
         raise InputError(
             f"data must be a qt_hw.tasks.Data or Task, not {type(data).__name__}; for tensors: "
             "Data(train=(x, y), test=(x, y), n_classes=10, name='mine', description={})"
-        )
-
-
-def check_sample(target: nn.Module, task: Task, data: Data) -> None:
-    """Pass one sample through a copy of ``target``.
-
-    Raises:
-        InputError: The target cannot take it, or gives fewer outputs than there are classes.
-    """
-    for x, y in (data.train, data.test):
-        if len(x) != len(y) or not len(x):
-            raise InputError(f"the data hold {len(x)} inputs and {len(y)} classes in one part")
-    x = data.train[0][:1]
-    try:
-        with torch.no_grad():
-            output = copy.deepcopy(target).eval()(x)
-    except Exception as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"the target does not take inputs of shape {data.input_shape}: {said}"
-        ) from error
-    if type(task).loss is not Task.loss:  # another loss may want another output
-        return
-    classes = max(data.n_classes, *(int(y.max()) + 1 for _, y in (data.train, data.test)))
-    if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] < classes:
-        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise InputError(
-            f"the data have {classes} classes, so the target's output for one input must have "
-            f"shape (1, {classes}), not {shape}"
         )
 
 

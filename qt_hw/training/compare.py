@@ -125,11 +125,13 @@ def compare(folder: Path, runs: Mapping[str, Run]) -> Comparison:
     write_json(folder / "comparison.json", results)
     write_text(folder / "comparison.csv", _csv(results))
     labels = {name: _label(name, run) for name, run in runs.items()}
+    last = list(runs.values())[-1]
     figures.draw_pair(
         folder / "figures",
+        last.metric,
         {labels[name]: run.metrics for name, run in runs.items()},
         {labels[name]: run.arrays() for name, run in runs.items()},
-        list(runs.values())[-1].config.backend.shots,
+        last.config.backend.shots,
     )
     return comparison
 

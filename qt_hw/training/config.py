@@ -46,7 +46,6 @@ CUSTOM = "custom"
 
 Scalar = str | bool | int | float
 Option = Scalar | tuple[Scalar, ...]
-Metric = Literal["train_loss", "train_accuracy", "test_loss", "test_accuracy"]
 
 
 class _Table(BaseModel):
@@ -64,12 +63,14 @@ class TargetConfig(_Table):
     """``[target]``: the classical network, and which of its parameters are generated.
 
     ``activation`` replaces the network's own; ``select`` holds names or shell patterns of
-    parameters, without it all are generated.
+    parameters, without it the network says what is generated (all, or its adapters). ``options``
+    are the network's own.
     """
 
     name: str
     activation: Literal["none", "relu", "tanh"] | None = None
     select: tuple[str, ...] | None = None
+    options: dict[str, Scalar] | None = None
 
 
 class FactorConfig(_Table):
@@ -120,6 +121,7 @@ class ScalingConfig(_Table):
     output: Literal["fitted", "centred"] | None = None
     share: Annotated[float, Field(gt=0, lt=1)] | None = None
     fill: Literal["none", "neighbours"] | None = None
+    tensor_scales: tuple[float, ...] | None = None
 
 
 class ControlConfig(_Table):
@@ -220,15 +222,21 @@ class MitigationConfig(_Table):
 
 
 class EarlyStopping(_Table):
-    """``[optimizer.early_stopping]``: stop after ``patience`` evaluations without progress."""
+    """``[optimizer.early_stopping]``: stop after ``patience`` evaluations without progress.
+
+    ``metric`` is a column of ``metrics.csv``, such as ``test_loss``.
+    """
 
     patience: PositiveInt
-    metric: Metric = "train_loss"
+    metric: str = "train_loss"
     min_delta: NonNegativeFloat = 0.0
 
 
 class OptimizerConfig(_Table):
     """``[optimizer]``: Adam, its rates, and the lengths of the training.
+
+    ``name = "adamw"`` decouples ``weight_decay`` from the gradient (Loshchilov and Hutter,
+    arXiv:1711.05101).
 
     ``lr_angles`` is the circuit's rate; ``lr_mapping`` that of everything else (mapping, learnable
     scaling, parameters of the target that are not generated). ``decay`` and ``decay_every`` (in
@@ -236,15 +244,16 @@ class OptimizerConfig(_Table):
     ``plateau``; ``warmup`` (in steps) to all. ``eval_every`` and ``checkpoint_every`` are in steps.
     """
 
+    name: Literal["adam", "adamw"] | None = None
     steps: PositiveInt
     batch_size: PositiveInt = 128
     lr_angles: NonNegativeFloat = 5e-3
     lr_mapping: NonNegativeFloat = 5e-3
-    schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
+    schedule: Literal["constant", "cosine", "linear", "step", "plateau"] = "constant"
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.5
     decay_every: PositiveInt = 1000
     plateau_patience: NonNegativeInt = 5
-    plateau_metric: Metric = "train_loss"
+    plateau_metric: str = "train_loss"
     warmup: NonNegativeInt = 0
     weight_decay: NonNegativeFloat = 0.0
     eps: PositiveFloat = 1e-8

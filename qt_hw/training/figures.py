@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qt_hw.storage import write_bytes
+from qt_hw.tasks.metric import ACCURACY, Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,33 +40,58 @@ Rows = Sequence[Mapping[str, Any]]
 Arrays = Mapping[str, NDArray[np.float64]]
 
 
-def learning_curves(runs: Mapping[str, Rows]) -> Figure:
-    """Return loss and test accuracy over the steps, one colour for each run."""
+def learning_curves(runs: Mapping[str, Rows], metric: Metric = ACCURACY) -> Figure:
+    """Return loss and headline metric over the steps, one colour for each run."""
     figure = _figure(8.6, 3.6)
-    loss, accuracy = figure.subplots(1, 2)
+    loss, headline = figure.subplots(1, 2)
     for (name, rows), colour in zip(runs.items(), _COLOURS, strict=False):
-        steps = [row["step"] for row in rows]
-        loss.plot(steps, [row["train_loss"] for row in rows], "--", color=colour, linewidth=1.2)
-        loss.plot(steps, [row["test_loss"] for row in rows], "-", color=colour, label=name)
-        accuracy.plot(steps, [100 * row["test_accuracy"] for row in rows], color=colour, label=name)
-    styles = [
-        *loss.plot([], [], "-", color=GREY, label="test"),
-        *loss.plot([], [], "--", color=GREY, linewidth=1.2, label="training"),
-    ]
-    _log_scale(loss)
-    _label(loss, "Loss", "step", "mean loss (log scale)")
-    last = [100 * rows[-1]["test_accuracy"] for rows in runs.values() if rows]
-    if last and min(last) > 80:
-        accuracy.set_ylim(60, 101)
-        _label(accuracy, "Test accuracy", "step", "test accuracy (%)\naxis starts at 60 %")
-    else:
-        accuracy.set_ylim(bottom=0)
-        _label(accuracy, "Test accuracy", "step", "test accuracy (%)")
-    loss.legend(handles=styles, frameon=False, loc="upper right")
+        _losses(loss, rows, colour)
+        steps, values = [row["step"] for row in rows], [row[metric.test] for row in rows]
+        headline.plot(steps, metric.factor * np.array(values), color=colour, label=name)
+    _finish_losses(loss)
+    note = _metric_axis(headline, metric, [rows[-1][metric.test] for rows in runs.values() if rows])
+    _label(headline, metric.heading, "step", metric.axis + note)
     figure.legend(
-        handles=accuracy.get_lines(), frameon=False, loc="outside lower center", ncols=len(runs)
+        handles=headline.get_lines(), frameon=False, loc="outside lower center", ncols=len(runs)
     )
     return figure
+
+
+def _losses(axes: Axes, rows: Rows, colour: str) -> None:
+    """Draw the losses that there are: of test and training data, else of the batches."""
+    styles = {"train_loss": ("--", 1.2), "test_loss": ("-", 1.5)}
+    if not any(name in row for row in rows for name in styles):
+        styles = {"batch_loss": ("-", 1.5)}
+    for name, (style, width) in styles.items():
+        points = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), style, color=colour, linewidth=width)
+
+
+def _finish_losses(axes: Axes) -> None:
+    """Scale and label the axes of the losses; losses below zero have no logarithm."""
+    dashed = any(line.get_linestyle() == "--" for line in axes.get_lines())
+    values = [np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()]
+    lowest = min((float(v.min()) for v in values), default=0.0)
+    if lowest > 0:
+        _log_scale(axes)
+    _label(axes, "Loss", "step", "mean loss (log scale)" if lowest > 0 else "mean loss")
+    if dashed:
+        styles = [
+            *axes.plot([], [], "-", color=GREY, label="test"),
+            *axes.plot([], [], "--", color=GREY, linewidth=1.2, label="training"),
+        ]
+        axes.legend(handles=styles, frameon=False, loc="upper right")
+
+
+def _metric_axis(axes: Axes, metric: Metric, last: Sequence[float]) -> str:
+    """Set the limits of the axis; return what its label says of them."""
+    if metric == ACCURACY and last and min(last) > 0.8:
+        axes.set_ylim(60, 101)
+        return "\naxis starts at 60 %"
+    if metric.low is not None:
+        axes.set_ylim(bottom=metric.low)
+    return ""
 
 
 def probability_vector(
@@ -149,26 +175,39 @@ def weight_histogram(
 
 
 def draw_run(
-    folder: Path, rows: Rows, arrays: Arrays, shots: int | None, name: str | None = None
+    folder: Path,
+    metric: Metric,
+    rows: Rows,
+    arrays: Arrays,
+    shots: int | None,
+    name: str | None = None,
 ) -> None:
     """Write the figures of one run into ``folder``; without a ``name`` it goes by its shots."""
     if name is None:
         name = "exact" if shots is None else f"{shots:,} shots"
-    _draw(folder, {name: rows}, {name: arrays}, shots)
+    _draw(folder, metric, {name: rows}, {name: arrays}, shots)
 
 
 def draw_pair(
-    folder: Path, rows: Mapping[str, Rows], arrays: Mapping[str, Arrays], shots: int | None
+    folder: Path,
+    metric: Metric,
+    rows: Mapping[str, Rows],
+    arrays: Mapping[str, Arrays],
+    shots: int | None,
 ) -> None:
     """Write the figures of two runs into ``folder``; the vector is that of the last one."""
-    _draw(folder, rows, arrays, shots)
+    _draw(folder, metric, rows, arrays, shots)
 
 
 def _draw(
-    folder: Path, rows: Mapping[str, Rows], arrays: Mapping[str, Arrays], shots: int | None
+    folder: Path,
+    metric: Metric,
+    rows: Mapping[str, Rows],
+    arrays: Mapping[str, Arrays],
+    shots: int | None,
 ) -> None:
     name, last = list(arrays.items())[-1]
-    save(learning_curves(rows), folder / "learning-curves")
+    save(learning_curves(rows, metric), folder / "learning-curves")
     if len(last["ideal"]):  # there are controls without a vector
         vector = probability_vector(last["probabilities"], last["ideal"], shots, name)
         save(vector, folder / "probabilities")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,10 @@ from pydantic import ValidationError
 
 from qt_hw.errors import ConfigError, UnknownName
 from qt_hw.training.config import ControlConfig, RunConfig
+from qt_hw.training.presets import all_names, known_presets, read_preset
 from qt_hw.training.problems import problem
 
 __all__ = ["config_from_dict", "known_presets", "load_config", "parse_value", "to_toml"]
-
-
-def known_presets() -> dict[str, str]:
-    """Return the names of the presets, each with its description.
-
-    >>> "digits" in known_presets()
-    True
-    """
-    files = sorted(_preset_folder().iterdir(), key=lambda file: file.name)
-    tables = {file.name: file.read_text("utf-8") for file in files if file.name.endswith(".toml")}
-    return {
-        name.removesuffix(".toml"): str(tomllib.loads(text).get("description", ""))
-        for name, text in tables.items()
-    }
 
 
 def load_config(
@@ -42,7 +28,8 @@ def load_config(
     """Return the configuration named by ``source``, changed by ``overrides``.
 
     Args:
-        source: A preset's name, the path of a TOML file, a dict of tables, or a configuration.
+        source: The name of a preset or of a member of a family (``mnist-qt4``), the path of a
+            TOML file, a dict of tables, or a configuration.
         overrides: ``"table.key=value"`` each, the value written as in TOML; a bare word is a
             string, and nothing (``table.key=``) takes the key out, so that its default applies.
         defaults: Tables that fill what ``source`` leaves out.
@@ -96,10 +83,6 @@ def _pruned(table: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in inner.items() if value != {}}
 
 
-def _preset_folder() -> Any:
-    return resources.files("qt_hw").joinpath("presets")
-
-
 def _read(source: str | Path | RunConfig | Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     if isinstance(source, RunConfig):
         return source.model_dump(mode="json", exclude_none=True), "configuration"
@@ -110,12 +93,12 @@ def _read(source: str | Path | RunConfig | Mapping[str, Any]) -> tuple[dict[str,
             f"a configuration is a preset, a TOML file or a dict, not {type(source).__name__}"
         )
     name = str(source)
-    if name in known_presets():
-        text = _preset_folder().joinpath(f"{name}.toml").read_text("utf-8")
-    elif name.endswith(".toml") or "/" in name or isinstance(source, Path):
-        text = _read_file(Path(source))
-    else:
-        raise UnknownName("preset", name, tuple(known_presets()))
+    preset = read_preset(name)
+    if preset is not None:
+        return preset, name
+    if not (name.endswith(".toml") or "/" in name or isinstance(source, Path)):
+        raise UnknownName("preset", name, all_names())
+    text = _read_file(Path(source))
     try:
         return tomllib.loads(text), name
     except tomllib.TOMLDecodeError as error:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+from qt_hw.tasks.metric import Metric
+
 __all__ = ["Reporter", "Silent", "make_reporter"]
 
 _LINE_SECONDS = 10.0
@@ -42,8 +44,8 @@ class Silent(Reporter):
 class _Lines(Reporter):
     """One line now and then, for logs and pipes."""
 
-    def __init__(self, title: str, steps: int) -> None:
-        self._title, self._steps = title, steps
+    def __init__(self, title: str, steps: int, metric: Metric) -> None:
+        self._title, self._steps, self._metric = title, steps, metric
         self._last = -_LINE_SECONDS
 
     def on_step(self, step: int, loss: float, shots: int) -> None:
@@ -54,9 +56,11 @@ class _Lines(Reporter):
         now = time.monotonic()
         if now - self._last >= _LINE_SECONDS or row["step"] >= self._steps:
             self._last = now
+            value = self._metric.text(row[self._metric.test])
+            loss = row.get("train_loss", row["batch_loss"])
             print(
                 f"{self._title}: step {row['step']}/{self._steps}  "
-                f"loss {row['train_loss']:.3f}  test accuracy {row['test_accuracy']:.1%}  "
+                f"{'' if loss is None else f'loss {loss:.3f}  '}{self._metric.title} {value}  "
                 f"{_short(row['shots'])}  {row['seconds']:.0f} s",
                 file=sys.stderr,
                 flush=True,
@@ -64,9 +68,9 @@ class _Lines(Reporter):
 
 
 class _Bar(Reporter):
-    """A bar with loss, accuracy, shots used and time left."""
+    """A bar with loss, headline metric, shots used and time left."""
 
-    def __init__(self, title: str, steps: int) -> None:
+    def __init__(self, title: str, steps: int, metric: Metric) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -74,12 +78,13 @@ class _Bar(Reporter):
             TextColumn("{task.description:<9}"),
             BarColumn(bar_width=None),
             TextColumn("{task.completed}/{task.total}"),
-            TextColumn("loss {task.fields[loss]}  test acc. {task.fields[accuracy]}"),
+            TextColumn(f"loss {{task.fields[loss]}}  {metric.title} {{task.fields[value]}}"),
             TextColumn("{task.fields[shots]}"),
             TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
         )
-        self._task = self._progress.add_task(title, total=steps, loss="-", accuracy="-", shots="")
+        self._task = self._progress.add_task(title, total=steps, loss="-", value="-", shots="")
+        self._metric = metric
 
     def __enter__(self) -> _Bar:
         self._progress.start()
@@ -94,16 +99,17 @@ class _Bar(Reporter):
         self._progress.update(self._task, completed=step, loss=f"{loss:.3f}", shots=text)
 
     def on_row(self, row: Mapping[str, Any]) -> None:
-        """Show the accuracy; after a resume, also where the bar stands."""
-        accuracy = f"{row['test_accuracy']:.1%}"
-        self._progress.update(self._task, completed=row["step"], accuracy=accuracy)
+        """Show the headline metric; after a resume, also where the bar stands."""
+        value = self._metric.text(row[self._metric.test])
+        self._progress.update(self._task, completed=row["step"], value=value)
 
 
-def make_reporter(title: str, steps: int, *, progress: bool) -> Reporter:
+def make_reporter(title: str, steps: int, metric: Metric, *, progress: bool) -> Reporter:
     """Return what fits the place: a bar on a terminal, lines elsewhere, nothing if not asked."""
     if not progress:
         return Silent()
-    return _Bar(title, steps) if sys.stderr.isatty() else _Lines(title, steps)
+    kind = _Bar if sys.stderr.isatty() else _Lines
+    return kind(title, steps, metric)
 
 
 def _short(number: int) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
     from qt_hw.model.trainable import Trainable
-    from qt_hw.tasks import Data
+    from qt_hw.tasks import Data, Task
 
 __all__ = [
     "PACKAGES",
@@ -47,6 +47,11 @@ PACKAGES = (
     "scikit-learn",
     "pydantic",
     "safetensors",
+    "transformers",
+    "peft",
+    "gymnasium",
+    "minigrid",
+    "xarray",
 )
 
 
@@ -72,7 +77,12 @@ def run_key(config: RunConfig) -> str:
 
 
 def describe_run(
-    config: RunConfig, model: Trainable, data: Data, folder: Path, inputs: Mapping[str, Any]
+    config: RunConfig,
+    model: Trainable,
+    task: Task,
+    data: Data,
+    folder: Path,
+    inputs: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the manifest of a run that is about to start; writes its circuits beside it.
 
@@ -96,6 +106,7 @@ def describe_run(
             "test_samples": len(data.test[0]),
             **data.description,
         },
+        "metric": task.headline.to_dict(),
         "inputs": dict(inputs),
         "generator": {k: v for k, v in generator.describe().items() if k != "backend"},
         "control": _control(config),

@@ -20,22 +20,23 @@ from torch import nn
 from qt_hw.errors import ConfigError, StorageError
 from qt_hw.execution.executor import Executor
 from qt_hw.model.quantum_train import QuantumTrain
+from qt_hw.model.target import without_models
 from qt_hw.model.trainable import Trainable
 from qt_hw.storage import locked
-from qt_hw.tasks import Data, Task, check_fit
+from qt_hw.tasks import Classification, Data, Metric, Task, check_fit, headline_of
 from qt_hw.training.build import check_control, make_model, make_quantum, make_target, make_task
 from qt_hw.training.checkpoint import load_checkpoint, other_version
 from qt_hw.training.checks import (
     check_given,
     check_inputs,
     check_model,
-    check_sample,
     check_target,
     describe_inputs,
     warn_of_size,
 )
 from qt_hw.training.config import CUSTOM, MitigationConfig, RunConfig, TargetConfig, TaskConfig
 from qt_hw.training.folder import PAIR, check_folder, run_folder
+from qt_hw.training.frozen import load_model_state
 from qt_hw.training.loading import load_config
 from qt_hw.training.metrics import MetricsFile
 from qt_hw.training.paid import Hardware, open_executor
@@ -81,6 +82,14 @@ class Run:
     def manifest(self) -> dict[str, Any]:
         """The manifest: versions, seeds, circuits, backend, parameters, results."""
         return read_manifest(self.folder)
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that tables and figures show of its task."""
+        manifest = stored_manifest(self.folder) or {}
+        if "metric" in manifest:
+            return Metric.from_dict(manifest["metric"])
+        return headline_of(self.config.task.name)
 
     @property
     def finished(self) -> bool:
@@ -152,7 +161,7 @@ class Run:
                 another.
         """
         self._check_finished()
-        module = self._target(target)
+        module = without_models(self._target(target))
         path = self.folder / "results" / "weights.safetensors"
         try:
             state = load_file(path)
@@ -181,7 +190,7 @@ class Run:
         model = make(config, self._target(target), executor)
         use_calibration(self.folder, model)
         with other_version(self.folder / "checkpoints"):
-            model.load_state_dict(checkpoint.state["model"])
+            load_model_state(model, checkpoint.state)
         return model
 
     def _target(self, target: nn.Module | None) -> nn.Module:
@@ -252,9 +261,9 @@ def train(
     task = task_of(config, data)
     loaded = task.load()
     if target is None:
-        check_fit(config.target.name, loaded.input_shape)
+        check_fit(config.target.name, loaded.input_shape, config.target.options)
     network = make_target(config) if target is None else target
-    check_sample(network, task, loaded)
+    task.check(network, loaded)
     inputs = describe_inputs(loaded, network)
     if stored is not None:
         check_inputs(folder, stored, inputs)
@@ -274,7 +283,7 @@ def train(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Given(Task):
+class _Given(Classification):
     """Data that the caller passed, to be classified."""
 
     name: ClassVar[str] = CUSTOM

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from qt_hw.errors import ConfigError
+from qt_hw.tasks.metric import ACCURACY, Metric
 from qt_hw.training.config import EarlyStopping, OptimizerConfig
 
 __all__ = ["EarlyStop", "Schedule"]
@@ -14,7 +16,8 @@ __all__ = ["EarlyStop", "Schedule"]
 class Schedule:
     """A factor on both learning rates for each step.
 
-    ``constant``, ``cosine`` (to zero at the last step) and ``step`` follow from the step alone;
+    ``constant``, ``cosine`` and ``linear`` (to zero at the last step) and ``step`` follow from the
+    step alone;
     ``plateau`` multiplies by ``decay`` after more than ``plateau_patience`` evaluations without
     progress, as torch's ``ReduceLROnPlateau`` does. ``warmup`` steps rise linearly before.
 
@@ -23,11 +26,12 @@ class Schedule:
     [1.0, 1.0, 0.1, 0.01]
     """
 
-    def __init__(self, config: OptimizerConfig) -> None:
+    def __init__(self, config: OptimizerConfig, headline: Metric = ACCURACY) -> None:
         self._config = config
         self._reductions = 0
         patience = config.plateau_patience + 1
-        self._plateau = EarlyStop(EarlyStopping(patience=patience, metric=config.plateau_metric))
+        watched = EarlyStopping(patience=patience, metric=config.plateau_metric)
+        self._plateau = EarlyStop(watched, headline)
 
     def factor(self, step: int) -> float:
         """Return the factor for the update number ``step``, counted from 0."""
@@ -35,6 +39,8 @@ class Schedule:
         rise = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
         if config.schedule == "cosine":
             return rise * 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
+        if config.schedule == "linear":
+            return rise * max(0.0, 1.0 - step / config.steps)
         if config.schedule == "step":
             return rise * config.decay ** (step // config.decay_every)
         return rise * config.decay**self._reductions
@@ -63,16 +69,24 @@ class EarlyStop:
     [False, False, False, True]
     """
 
-    def __init__(self, config: EarlyStopping) -> None:
+    def __init__(self, config: EarlyStopping, headline: Metric = ACCURACY) -> None:
         self._config = config
+        self._sign = _sign(config.metric, headline)
         self._best: float | None = None
         self._waited = 0
 
     def observe(self, metrics: Mapping[str, float]) -> bool:
-        """Take note of an evaluation; return whether the patience is over."""
-        value = metrics[self._config.metric]
-        if not self._config.metric.endswith("loss"):
-            value = -value
+        """Take note of an evaluation; return whether the patience is over.
+
+        Raises:
+            ConfigError: The metric is not among them.
+        """
+        name = self._config.metric
+        if name not in metrics:
+            raise ConfigError(
+                f"optimizer: this task measures no {name!r}, only {', '.join(metrics)}"
+            )
+        value = -self._sign * metrics[name]
         if self._best is None or value < self._best - self._config.min_delta:
             self._best, self._waited = value, 0
         else:
@@ -90,3 +104,19 @@ class EarlyStop:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a state from ``state_dict``."""
         self._best, self._waited = state["best"], state["waited"]
+
+
+def _sign(metric: str, headline: Metric) -> float:
+    """Return 1 where more of the metric is better, else -1.
+
+    Raises:
+        ConfigError: It is neither a loss nor the headline metric.
+    """
+    if metric in (headline.test, headline.train):
+        return headline.sign
+    if metric in ("train_loss", "test_loss"):
+        return -1.0
+    raise ConfigError(
+        f"optimizer: {metric!r} cannot be watched (known: train_loss, test_loss, "
+        f"{headline.train}, {headline.test})"
+    )

@@ -16,12 +16,12 @@ from torch import nn
 from qt_hw.mitigation.calibration import Calibration
 from qt_hw.model.trainable import Trainable
 from qt_hw.storage import write_bytes, write_json, write_text
-from qt_hw.tasks import Data, Task
+from qt_hw.tasks import Data, Metric, Task
 from qt_hw.training import figures
 from qt_hw.training.checkpoint import Checkpoint, load_checkpoint, other_version, save_checkpoint
 from qt_hw.training.config import RunConfig
 from qt_hw.training.loading import to_toml
-from qt_hw.training.metrics import MetricsFile
+from qt_hw.training.metrics import MetricsFile, ordered, with_gap
 from qt_hw.training.progress import make_reporter
 from qt_hw.training.provenance import describe_run, now, read_manifest, run_key, stored_manifest
 from qt_hw.training.tensorboard import open_events
@@ -46,6 +46,7 @@ class Session:
         inputs: Mapping[str, Any],
     ) -> None:
         self.folder, self.config, self.model = folder, config, model
+        self.task, self.data = task, data
         self.trainer = Trainer(config, model, task, data)
         self.metrics = MetricsFile(folder / "metrics.csv")
         write_text(folder / "config.toml", to_toml(config))
@@ -54,7 +55,7 @@ class Session:
         if checkpoint is None or stored_manifest(folder) is None:
             # Measures the untrained model; the state loaded below puts its counters right.
             model.generator.prefetch()
-            manifest = describe_run(config, model, data, folder, inputs)
+            manifest = describe_run(config, model, task, data, folder, inputs)
             write_json(folder / "manifest.json", manifest)
         if checkpoint is not None:
             with other_version(folder / "checkpoints"):
@@ -83,7 +84,9 @@ class Session:
         wanted = logging is not None and logging.tensorboard
         with (
             open_events(self.folder, wanted=wanted, step=step) as events,
-            make_reporter(title, self.config.optimizer.steps, progress=progress) as reporter,
+            make_reporter(
+                title, self.config.optimizer.steps, self.task.headline, progress=progress
+            ) as reporter,
         ):
 
             def on_row(row: Row) -> None:
@@ -107,12 +110,20 @@ class Session:
         write_bytes(self.folder / "results" / "final.npz", buffer.getvalue())
         shots, control = self.config.backend.shots, self.config.control.name
         name = None if control == "none" else control
-        figures.draw_run(self.folder / "figures", rows, arrays, shots, name)
+        headline = self.task.headline
+        figures.draw_run(self.folder / "figures", headline, rows, arrays, shots, name)
+        self._draw_task(module)
         manifest = read_manifest(self.folder)
         manifest["circuit_share"]["end"] = rows[-1]["circuit_share"]
-        manifest["results"] = _results(manifest, rows[-1])
+        manifest["results"] = _results(manifest, rows[-1], headline)
         manifest.update(status="finished", finished=now())
         write_json(self.folder / "manifest.json", manifest)
+
+    @torch.no_grad()
+    def _draw_task(self, module: nn.Module) -> None:
+        """Write the pictures that are the task's own."""
+        for name, figure in self.task.figures(module.eval(), self.data).items():
+            figures.save(figure, self.folder / "figures" / name)
 
     def _save_checkpoint(self) -> None:
         state = self.trainer.state_dict()
@@ -146,17 +157,13 @@ def use_calibration(folder: Path, model: Trainable) -> None:
         mitigator.use(Calibration.load(path))
 
 
-def _results(manifest: Mapping[str, Any], row: Row) -> dict[str, Any]:
+def _results(manifest: Mapping[str, Any], row: Row, headline: Metric) -> dict[str, Any]:
     """Return the final figures that tables show."""
     parameters = manifest["parameters"]
     trained = parameters["n_trained"] + parameters["n_kept"]
     return {
         "steps": row["step"],
-        "test_accuracy": row["test_accuracy"],
-        "train_accuracy": row["train_accuracy"],
-        "test_loss": row["test_loss"],
-        "train_loss": row["train_loss"],
-        "generalisation_gap": row["test_loss"] - row["train_loss"],
+        **with_gap(ordered(row, headline)),
         "trained_parameters": trained,
         "target_parameters": parameters["n_target"],
         "trained_share": trained / parameters["n_target"],

@@ -20,12 +20,13 @@ from qt_hw.errors import InputError, QtHwError
 from qt_hw.model.trainable import Trainable
 from qt_hw.tasks import Data, Task, batches
 from qt_hw.training.config import RunConfig
+from qt_hw.training.frozen import Frozen, load_model_state
 from qt_hw.training.schedule import EarlyStop, Schedule
 
-__all__ = ["Trainer", "all_metrics"]
+__all__ = ["DROPOUT_STREAM", "Trainer", "all_metrics", "seeded"]
 
-_EVALUATION_BATCH = 1000
-_DROPOUT_STREAM = 1
+DROPOUT_STREAM = 1
+"""Last word of the seed of what a training step draws besides its batch and its shots."""
 
 Row = dict[str, Any]
 
@@ -43,10 +44,10 @@ class Trainer:
         self.step, self.stopped = 0, False
         self._loss_sum, self._loss_count = 0.0, 0
         self._earlier_seconds, self._since = 0.0, time.perf_counter()
-        self._optimizer = _optimizer(model, config)
-        self._schedule = Schedule(config.optimizer)
+        self._optimizer, self._frozen = _optimizer(model, config), Frozen(model)
+        self._schedule = Schedule(config.optimizer, task.headline)
         stopping = config.optimizer.early_stopping
-        self._early_stop = None if stopping is None else EarlyStop(stopping)
+        self._early_stop = None if stopping is None else EarlyStop(stopping, task.headline)
 
     def fit(
         self,
@@ -81,7 +82,7 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next steps depend on."""
         return {
-            "model": self.model.state_dict(),
+            **self._frozen.state(),
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "early_stop": self._early_stop and self._early_stop.state_dict(),
@@ -93,7 +94,7 @@ class Trainer:
     def load_state_dict(self, step: int, state: Mapping[str, Any]) -> None:
         """Go on from ``state`` after ``step`` steps."""
         self.step = step
-        self.model.load_state_dict(state["model"])
+        load_model_state(self.model, state)
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         if self._early_stop is not None:
@@ -103,10 +104,10 @@ class Trainer:
 
     def _train_step(self) -> float:
         self.model.train()
-        x, y = self._batch()
+        index = self._batch()
         self._optimizer.zero_grad(set_to_none=True)
-        with _seeded(self.config.seeds.data, self.step, _DROPOUT_STREAM):
-            loss = self.task.loss(self.model(x), y)
+        with seeded(self.config.seeds.data, self.step, DROPOUT_STREAM):
+            loss = self.task.batch_loss(self.model, self.data, index)
         value = float(loss.detach())
         self._check_finite("loss", value)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -118,11 +119,9 @@ class Trainer:
         self._loss_sum, self._loss_count = self._loss_sum + value, self._loss_count + 1
         return value
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
-        x, y = self.data.train
-        size, seed = self.config.optimizer.batch_size, self.config.seeds.data
-        index = batches(len(x), size, seed=seed, step=self.step)
-        return x[index], y[index]
+    def _batch(self) -> Tensor:
+        n, size = len(self.data.train[0]), self.config.optimizer.batch_size
+        return batches(n, size, seed=self.config.seeds.data, step=self.step)
 
     def _clip(self) -> float:
         limit = self.config.optimizer.clip_norm or math.inf
@@ -186,22 +185,18 @@ class Trainer:
 
 @torch.no_grad()
 def all_metrics(task: Task, model: nn.Module, data: Data) -> dict[str, float]:
-    """Return ``train_…`` and ``test_…`` of each of the task's metrics, over all samples."""
-    return {
-        f"{part}_{name}": value
-        for part, samples in (("train", data.train), ("test", data.test))
-        for name, value in _mean_metrics(task, model, *samples).items()
-    }
+    """Return what the task finds of ``model``; ``train_…`` and ``test_…`` of each of its metrics.
 
-
-def _mean_metrics(task: Task, model: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
-    """Return the metrics over all samples, evaluated in slices."""
-    sums: dict[str, float] = {}
-    for start in range(0, len(x), _EVALUATION_BATCH):
-        part = slice(start, start + _EVALUATION_BATCH)
-        for name, value in task.metrics(model(x[part]), y[part]).items():
-            sums[name] = sums.get(name, 0.0) + value * len(x[part])
-    return {name: total / len(x) for name, total in sums.items()}
+    Raises:
+        InputError: The headline metric of the task is not among it.
+    """
+    values = task.evaluate(model, data)
+    if task.headline.test not in values:
+        raise InputError(
+            f"the task {task.name!r} gives no {task.headline.test}, only {', '.join(values)}: "
+            "evaluate() must return its headline metric"
+        )
+    return values
 
 
 def _optimizer(model: Trainable, config: RunConfig) -> torch.optim.Adam:
@@ -217,11 +212,12 @@ def _optimizer(model: Trainable, config: RunConfig) -> torch.optim.Adam:
     groups = [group for group in groups if group["params"]]
     if not groups:
         raise InputError("the model has nothing to train: all its parameters are frozen")
-    return torch.optim.Adam(groups, lr=0.0, eps=optimizer.eps)
+    kind = torch.optim.AdamW if optimizer.name == "adamw" else torch.optim.Adam
+    return kind(groups, lr=0.0, eps=optimizer.eps)
 
 
 @contextlib.contextmanager
-def _seeded(*entropy: int) -> Iterator[None]:
+def seeded(*entropy: int) -> Iterator[None]:
     """Give layers that draw from torch's global generator (dropout) numbers of their own.
 
     The global generator is put back afterwards.

@@ -280,6 +280,8 @@ def test_presets_are_listed_with_their_descriptions(call: Call) -> None:
     for name, description in known_presets().items():
         assert name in printed
         assert description.split(",")[0] in printed
+    assert "mnist-qt{L}" in printed
+    assert "L = 1, 4, 7, 10, 13, 16" in printed
 
 
 def test_backends_are_listed(call: Call) -> None:

@@ -104,7 +104,7 @@ def test_dry_run_counts_and_runs_nothing(finished: Path, tmp_path: Path, call: C
     ("words", "code", "message"),
     [
         (["digits-shot"], 2, "did you mean 'digits-shots'?"),
-        (["nowhere.toml"], 2, "no file nowhere.toml; ready-made studies: digits-"),
+        (["nowhere.toml"], 2, "no file nowhere.toml; ready-made studies: all-tasks, digits-"),
         (["digits-quick", "--jobs", "0"], 2, "--jobs 0: at least 1"),
         (["digits-quick", "--jobs", "1", "--ray", "local"], 2, "do not go together"),
         (["digits-quick", "--queue-seconds", "2"], 2, "belong to --rehearse"),

@@ -1,4 +1,4 @@
-"""Collecting: from counts to the accuracy of the target, beside the other runs."""
+"""Collecting: from counts to the metrics of the target, beside the other runs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from qt_hw.hardware.evaluate import Submission, submit
 from qt_hw.hardware.statistics import distance_of_shots
 from qt_hw.model.generator import probabilities
 from qt_hw.tasks import Data, build_target, get_task
+from qt_hw.tasks.metric import ACCURACY
 from qt_hw.training.build import make_ansatz
 from qt_hw.training.folder import PAIR
 from qt_hw.training.run import Run, train
@@ -109,6 +110,18 @@ def test_the_evaluation_stands_beside_the_runs(measured: Path) -> None:
     assert float(rows[2]["test_accuracy"]) == table[2]["test_accuracy"]
     assert rows[0]["shots"] == ""
     assert (measured / "figures" / "evaluations.svg").exists()
+
+
+def test_runs_that_name_no_metric_are_classifications(measured: Path) -> None:
+    """As those of versions that knew nothing else."""
+    before = (measured / "evaluations.csv").read_bytes()
+    for name in PAIR:
+        path = measured / name / "manifest.json"
+        manifest = json.loads(path.read_text())
+        del manifest["metric"]
+        path.write_text(json.dumps(manifest))
+    assert collect(measured).metric == ACCURACY
+    assert (measured / "evaluations.csv").read_bytes() == before
 
 
 def test_collecting_again_asks_nobody(measured: Path, vendor: Vendor) -> None:

@@ -15,7 +15,7 @@ from qt_hw.study.figures import draw_study
 from qt_hw.study.figures.controls import controls_figure, point_name
 from qt_hw.study.figures.gradients import gradient_figure, noise_lines, variance_lines
 from qt_hw.study.figures.grids import heat, mitigated_places
-from qt_hw.study.figures.shots import accuracy_figure, paired_figure
+from qt_hw.study.figures.shots import metric_figure, paired_figure
 from qt_hw.study.figures.style import MARKERS
 from qt_hw.study.figures.views import control_points, settings, spread_out
 from qt_hw.study.summary import Summary, summarise
@@ -65,7 +65,7 @@ def test_the_same_data_give_the_same_bytes(tmp_path: Path, table: Rows) -> None:
 
 def test_accuracy_shows_means_twin_laws_and_controls(summary: Summary) -> None:
     (setting,) = settings(summary)
-    figure = accuracy_figure(setting)
+    figure = metric_figure(setting)
     evaluated, trained, controls = figure.axes
     for axes, kind in ((evaluated, "evaluate"), (trained, "train")):
         lines = {line.get_label(): line for line in axes.get_lines()}
@@ -85,7 +85,7 @@ def test_accuracy_shows_means_twin_laws_and_controls(summary: Summary) -> None:
 
 def test_curves_differ_in_more_than_colour(summary: Summary) -> None:
     (setting,) = settings(summary)
-    axes = accuracy_figure(setting).axes[0]
+    axes = metric_figure(setting).axes[0]
     curves = [line for line in axes.get_lines() if line.get_marker() not in ("None", None, "")]
     assert len({(c.get_marker(), c.get_linestyle()) for c in curves}) == len(curves) == 4
 
@@ -94,7 +94,7 @@ def test_no_names_overlap(summary: Summary) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     (setting,) = settings(summary)
-    figure = accuracy_figure(setting)
+    figure = metric_figure(setting)
     FigureCanvasAgg(figure).draw()
     boxes = [text.get_window_extent() for text in figure.axes[2].texts]
     boxes += [text.get_window_extent() for text in figure.axes[0].get_xticklabels()]
@@ -196,7 +196,7 @@ def test_one_seed_and_exact_noise_are_drawn(tmp_path: Path) -> None:
     summary = summarise(own + exact)
     (setting,) = settings(summary)
     save(paired_figure(setting), tmp_path / "paired")  # constant samples have bars without length
-    axes = accuracy_figure(setting).axes[0]
+    axes = metric_figure(setting).axes[0]
     assert axes.get_xticklabels()[-1].get_text() == "exact"
     line = next(line for line in axes.get_lines() if line.get_label() == "aer, ideal")
     assert line.get_ydata()[0] == line.get_ydata()[-1]  # the same values stand as exact ones

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from qt_hw.errors import ConfigError, UnknownName
-from qt_hw.tasks import build_target, known_targets, target_info
-from qt_hw.tasks.narrowed import n_weights_of, narrowed, narrower_widths
-from qt_hw.tasks.targets import hidden_widths
+from qt_hw.tasks import build_target, target_info
+from qt_hw.tasks.image_targets import hidden_widths
+from qt_hw.tasks.narrowed import narrowed
+from qt_hw.tasks.targets import narrower_targets
 
 
 def seeded() -> torch.Generator:
@@ -17,10 +18,11 @@ def n_weights(module: torch.nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-@pytest.mark.parametrize("name", known_targets())
+@pytest.mark.parametrize("name", ["mlp-64-32-10", "cnn-mnist", "cnn-cifar"])
 def test_the_widest_that_fits_is_taken(name: str) -> None:
-    widths = narrower_widths(name)
-    sizes = [n_weights_of(name, each) for each in widths]
+    names = narrower_targets(name)
+    sizes = [target_info(each).n_weights for each in names]
+    widths = [hidden_widths(each) for each in names]
     assert sizes == sorted(set(sizes))
     assert (widths[0], widths[-1]) == ((1,) * len(widths[0]), hidden_widths(name))
     assert sizes[-1] == target_info(name).n_weights

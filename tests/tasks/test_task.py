@@ -14,7 +14,8 @@ from qt_hw.tasks import Task, get_task, known_tasks
 
 
 def test_every_known_task_can_be_made():
-    assert known_tasks() == ("digits", "mnist", "fashion-mnist", "cifar-10")
+    images = ("digits", "mnist", "fashion-mnist", "cifar-10")
+    assert known_tasks() == (*images, "language", "flood", "reinforcement", "typhoon")
     for name in known_tasks():
         task = get_task(name, train_size=10)
         assert isinstance(task, Task) and task.name == name

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
+from qt_hw.tasks.metric import ACCURACY
 from qt_hw.training import figures
 
 
@@ -106,7 +107,7 @@ def test_a_pair_is_written_as_png_and_svg(tmp_path: Path) -> None:
         "initial": np.linspace(-0.1, 0.1, 50),
     }
     rows = {"noiseless": _rows(1.0), "sampled": _rows(1.5)}
-    figures.draw_pair(tmp_path, rows, dict.fromkeys(rows, arrays), 10)
+    figures.draw_pair(tmp_path, ACCURACY, rows, dict.fromkeys(rows, arrays), 10)
     names = ("learning-curves", "probabilities", "weights")
     assert {p.name for p in tmp_path.iterdir()} == {
         f"{n}.{k}" for n in names for k in ("png", "svg")

@@ -4,6 +4,8 @@ import math
 
 import pytest
 
+from qt_hw.errors import ConfigError
+from qt_hw.tasks.metric import ACCURACY, Metric
 from qt_hw.training.config import EarlyStopping, OptimizerConfig
 from qt_hw.training.schedule import EarlyStop, Schedule
 
@@ -22,6 +24,11 @@ def test_cosine_goes_from_one_to_zero() -> None:
     expected = [0.5 * (1 + math.cos(math.pi * k / 100)) for k in range(100)]
     assert factors == pytest.approx(expected)
     assert Schedule(OptimizerConfig(steps=100, schedule="cosine")).factor(100) == 0.0
+
+
+def test_linear_goes_from_one_to_zero() -> None:
+    factors = _factors(OptimizerConfig(steps=4, schedule="linear", warmup=2))
+    assert factors == [0.5, 0.75, 0.5, 0.25]
 
 
 def test_steps_go_down_by_the_decay() -> None:
@@ -64,3 +71,17 @@ def test_accuracy_counts_upwards_and_small_gains_do_not_count() -> None:
     stop = EarlyStop(EarlyStopping(patience=2, metric="test_accuracy", min_delta=0.05))
     answers = [stop.observe({"test_accuracy": a}) for a in (0.5, 0.52, 0.6, 0.61, 0.64)]
     assert answers == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize(("higher", "last"), [(True, True), (False, False)])
+def test_the_headline_metric_says_what_is_better(higher: bool, last: bool) -> None:
+    metric = Metric(key="nse", label="NSE", higher_is_better=higher)
+    stop = EarlyStop(EarlyStopping(patience=2, metric="test_nse"), metric)
+    assert [stop.observe({"test_nse": value}) for value in (3.0, 2.0, 1.0)] == [False, False, last]
+
+
+def test_a_metric_of_unknown_direction_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'test_rmse' cannot be watched \(known: train_loss"):
+        EarlyStop(EarlyStopping(patience=2, metric="test_rmse"), ACCURACY)
+    with pytest.raises(ConfigError, match="measures no 'train_loss', only test_accuracy"):
+        EarlyStop(EarlyStopping(patience=2)).observe({"test_accuracy": 1.0})

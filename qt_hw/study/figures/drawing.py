@@ -10,7 +10,7 @@ from qt_hw.study.figures.circuits import approximation_figure, sampling_figure
 from qt_hw.study.figures.controls import controls_figure
 from qt_hw.study.figures.gradients import gradient_figure
 from qt_hw.study.figures.grids import heat_figure, mitigated_places, mitigation_figure
-from qt_hw.study.figures.shots import accuracy_figure, gap_figure, paired_figure, paired_points
+from qt_hw.study.figures.shots import gap_figure, metric_figure, paired_figure, paired_points
 from qt_hw.study.figures.views import Rows, Setting, intervals, settings
 from qt_hw.study.summary import Summary
 from qt_hw.training.figures import save
@@ -64,7 +64,7 @@ def _figures(summary: Summary, rows: Rows) -> Iterator[tuple[str, Figure]]:
 
 def _of_setting(setting: Setting, rows: Rows) -> Iterator[tuple[str, Figure]]:
     if setting.kinds():
-        yield "accuracy-shots", accuracy_figure(setting)
+        yield f"{setting.metric.slug}-shots", metric_figure(setting)
         yield "shots-noise", heat_figure(setting)
     if any(paired_points(curve) for curve in setting.curves):
         yield "paired-differences", paired_figure(setting)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from qt_hw.hardware.figures import bar_limits
 from qt_hw.study.figures.style import (
     COLOURS,
     GREY,
@@ -20,6 +21,7 @@ from qt_hw.study.figures.style import (
     title,
 )
 from qt_hw.study.figures.views import KINDS, Curve, Setting, intervals, ticks
+from qt_hw.tasks import Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,26 +30,24 @@ if TYPE_CHECKING:
 
 __all__ = ["heat", "heat_figure", "mitigated_places", "mitigation_figure"]
 
-_DARK = 0.5  # of the colour scale: below it, numbers are white
-
 
 def heat(
     curves: Sequence[Curve], all_curves: Sequence[Curve]
 ) -> tuple[list[str], list[str], NDArray[np.float64]]:
-    """Return names of rows and columns and mean test accuracies in %; NaN where none is known.
+    """Return names of rows and columns and the mean headline metric as shown; NaN: not known.
 
     There is a row for each of ``curves`` and a column for each shot count of ``all_curves``.
     """
     places, columns = ticks(all_curves)
     values = np.full((len(curves), len(places)), np.nan)
     for row, curve in enumerate(curves):
-        for x, value in zip(*intervals(curve, "test_accuracy"), strict=True):
-            values[row, places.index(x)] = 100.0 * value.mean
+        for x, value in zip(*intervals(curve, curve.metric.test), strict=True):
+            values[row, places.index(x)] = curve.metric.factor * value.mean
     return [curve.name for curve in curves], columns, values
 
 
 def heat_figure(setting: Setting) -> Figure:
-    """Return the mean test accuracy, shots × noise, with the number in each cell."""
+    """Return the mean of the headline metric, shots × noise, with the number in each cell."""
     kinds = setting.kinds()
     heats = {kind: heat(setting.of_kind(kind), setting.curves) for kind in kinds}
     rows = [len(names) for names, _, _ in heats.values()]
@@ -57,11 +57,11 @@ def heat_figure(setting: Setting) -> Figure:
     known = np.concatenate([values[np.isfinite(values)] for _, _, values in heats.values()])
     span = (float(known.min()), float(known.max()))
     for axes, kind in zip(panels, kinds, strict=True):
-        image = _cells(axes, *heats[kind], span)
+        image = _cells(axes, *heats[kind], span, setting.metric)
         label(axes, KINDS[kind], "shots", "")
         axes.grid(visible=False)
         axes.spines[["left", "bottom"]].set_visible(False)
-    drawn.colorbar(image, ax=list(panels), label="mean test accuracy (%)", aspect=30)
+    drawn.colorbar(image, ax=list(panels), label=f"mean {setting.metric.axis}", aspect=30)
     title(drawn, "Shots × noise", setting)
     return drawn
 
@@ -72,14 +72,16 @@ def _cells(
     columns: Sequence[str],
     values: NDArray[np.float64],
     span: tuple[float, float],
+    metric: Metric,
 ) -> AxesImage:
     low, high = span
-    image = axes.imshow(values, cmap="cividis", vmin=low, vmax=high, aspect="auto")
+    colours = "cividis" if metric.higher_is_better else "cividis_r"
+    image = axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            dark = (value - low) < _DARK * (high - low)
+            dark = metric.sign * (value - (low + high) / 2.0) < 0.0
             colour = "white" if dark else "black"
-            text = f"{value:.1f}"
+            text = metric.short(value)
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
     axes.set_yticks(range(len(names)), names)
     axes.set_xticks(range(len(columns)), columns)
@@ -100,32 +102,41 @@ def mitigated_places(setting: Setting) -> list[tuple[str, list[Curve]]]:
 
 
 def mitigation_figure(setting: Setting) -> Figure:
-    """Return the test accuracy raw and mitigated, one panel for each backend and noise."""
+    """Return the headline metric raw and mitigated, one panel for each backend and noise."""
     places = mitigated_places(setting)
     drawn = figure(8.6, 0.8 + 2.7 * len(places))
     panels = drawn.subplots(len(places), 1, sharey=True, squeeze=False)[:, 0]
     for axes, (name, curves) in zip(panels, places, strict=True):
-        if setting.twin is not None:
-            band(axes, setting.twin.metrics["test_accuracy"], 100.0, "noiseless twin")
-        _bars(axes, curves)
-        label(axes, name, "shots", "test accuracy (%)", grid="y")
+        if setting.twin_value is not None:
+            band(axes, setting.twin_value, setting.metric.factor, "noiseless twin")
+        _bars(axes, curves, setting.metric)
+        label(axes, name, "shots", setting.metric.axis, grid="y")
+    panels[0].set_ylim(*_bar_limits(setting))
     legend(drawn, panels)
     title(drawn, "Mitigation", setting)
     return drawn
 
 
-def _bars(axes: Axes, curves: Sequence[Curve]) -> None:
+def _bar_limits(setting: Setting) -> tuple[float, float]:
+    """Return the ends of the axis that all panels share."""
+    metric = setting.metric
+    values = [v for curve in setting.curves for v in intervals(curve, metric.test)[1]]
+    values += [] if setting.twin_value is None else [setting.twin_value]
+    return bar_limits(metric, [metric.factor * end for v in values for end in (v.low, v.high)])
+
+
+def _bars(axes: Axes, curves: Sequence[Curve], metric: Metric) -> None:
     places, columns = ticks(curves)
     width = 0.8 / len(curves)
     for i, curve in enumerate(curves):
-        x, values = intervals(curve, "test_accuracy")
+        x, values = intervals(curve, metric.test)
         at = [places.index(place) + width * (i - (len(curves) - 1) / 2.0) for place in x]
         colour = GREY if curve.style == 0 else COLOURS[(curve.style - 1) % len(COLOURS)]
         axes.bar(
             at,
-            [100.0 * value.mean for value in values],
+            [metric.factor * value.mean for value in values],
             width,
-            yerr=errors(values, 100.0),
+            yerr=errors(values, metric.factor),
             color=colour,
             edgecolor="white",
             hatch=HATCHES[curve.style % len(HATCHES)],
@@ -133,4 +144,3 @@ def _bars(axes: Axes, curves: Sequence[Curve]) -> None:
             label="raw" if curve.style == 0 else curve.mitigation,
         )
     axes.set_xticks(range(len(columns)), columns)
-    axes.set_ylim(0.0, 100.0)

@@ -1,4 +1,4 @@
-"""Figures against the number of shots: accuracy, generalisation gap, paired differences."""
+"""Figures against the number of shots: headline metric, generalisation gap, differences."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ from qt_hw.study.figures.views import (
     spread_out,
 )
 from qt_hw.study.statistics.paired import Paired
+from qt_hw.tasks import Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["accuracy_figure", "gap_figure", "paired_figure", "paired_points"]
+__all__ = ["gap_figure", "metric_figure", "paired_figure", "paired_points"]
 
 TWIN = "noiseless twin"
 VERDICTS: Mapping[bool | None, str] = {
@@ -49,29 +50,30 @@ VERDICTS: Mapping[bool | None, str] = {
 }
 
 
-def accuracy_figure(setting: Setting) -> Figure:
-    """Return the test accuracy against shots, beside the noiseless twin and the controls."""
-    kinds = setting.kinds()
+def metric_figure(setting: Setting) -> Figure:
+    """Return the headline metric against shots, beside the noiseless twin and the controls."""
+    kinds, metric = setting.kinds(), setting.metric
     controls = [p for p in control_points(setting) if p.group is not setting.twin]
     drawn = figure(3.9 * len(kinds) + (2.6 if controls else 0.4), 4.9)
     ratios = [3.0] * len(kinds) + [1.7] * bool(controls)
     panels = drawn.subplots(1, len(ratios), sharey=True, squeeze=False, width_ratios=ratios)[0]
     for axes, kind in zip(panels, kinds, strict=False):
         curves = setting.of_kind(kind)
-        _twin_band(axes, setting, "test_accuracy", 100.0)
+        _twin_band(axes, setting, metric.test, metric.factor)
         for curve in curves:
-            _curve(axes, curve, "test_accuracy", 100.0)
+            _curve(axes, curve, metric.test, metric.factor)
             x, y = law_line(curve, setting.twin)
-            axes.plot(x, 100.0 * np.array(y), color=colour_of(curve), linewidth=1.0, dashes=(2, 2))
+            y = (metric.factor * np.array(y)).tolist()
+            axes.plot(x, y, color=colour_of(curve), linewidth=1.0, dashes=(2, 2))
         shots_axis(axes, curves)
         label(axes, KINDS[kind], "shots (log scale)", "")
-    panels[0].set_ylabel("test accuracy (%)")
+    panels[0].set_ylabel(metric.axis)
     if controls:
-        _twin_band(panels[-1], setting, "test_accuracy", 100.0, right=0.1)
-        _controls_beside(panels[-1], controls)
+        _twin_band(panels[-1], setting, metric.test, metric.factor, right=0.1)
+        _controls_beside(panels[-1], controls, metric)
     fits = any(law_line(curve, setting.twin)[0] for curve in setting.curves)
     legend(drawn, panels, _law_entry(panels[0]) if fits else [])
-    title(drawn, "Test accuracy against shots", setting)
+    title(drawn, f"{metric.heading} against shots", setting)
     return drawn
 
 
@@ -93,7 +95,7 @@ def gap_figure(setting: Setting) -> Figure:
 
 
 def paired_figure(setting: Setting) -> Figure:
-    """Return the paired differences in test accuracy to the noiseless twin."""
+    """Return the paired differences in the headline metric to the noiseless twin."""
     kinds = [kind for kind in KINDS if any(paired_points(c) for c in setting.of_kind(kind))]
     drawn = figure(4.4 * len(kinds) + 0.6, 4.4)
     panels = drawn.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
@@ -104,16 +106,17 @@ def paired_figure(setting: Setting) -> Figure:
             _differences(axes, curve, shift)
         shots_axis(axes, curves)
         label(axes, KINDS[kind], "shots (log scale)", "")
-    panels[0].set_ylabel("difference to the noiseless twin\n(percentage points)")
+    unit = setting.metric.difference_unit
+    panels[0].set_ylabel("difference to the noiseless twin" + (f"\n({unit})" if unit else ""))
     legend(drawn, panels, _verdict_entries(panels[0]))
-    title(drawn, "Paired differences in test accuracy", setting)
+    title(drawn, f"Paired differences in {setting.metric.title}", setting)
     return drawn
 
 
 def paired_points(curve: Curve) -> list[tuple[float, Paired]]:
-    """Return place (log2 of shots) and paired difference in test accuracy of a curve's groups."""
-    pairs = zip(curve.x, curve.groups, strict=True)
-    return [(x, g.paired["test_accuracy"]) for x, g in pairs if "test_accuracy" in g.paired]
+    """Return place (log2 of shots) and paired difference in the headline metric of each group."""
+    pairs, name = zip(curve.x, curve.groups, strict=True), curve.metric.test
+    return [(x, g.paired[name]) for x, g in pairs if name in g.paired]
 
 
 def _curve(axes: Axes, curve: Curve, metric: str, scale: float) -> None:
@@ -132,19 +135,21 @@ def _twin_band(axes: Axes, setting: Setting, metric: str, scale: float, right: f
         band(axes, setting.twin.metrics[metric], scale, TWIN, right)
 
 
-def _controls_beside(axes: Axes, points: Sequence[Point]) -> None:
+def _controls_beside(axes: Axes, points: Sequence[Point], metric: Metric) -> None:
     """Draw the controls as dots with their names, moved apart where they would overlap."""
     points = sorted(points, key=lambda point: point.value.mean)
     values = [point.value for point in points]
-    means = [100.0 * value.mean for value in values]
+    means = [metric.factor * value.mean for value in values]
     dots = {"color": GREY, "fmt": "o", "markersize": 4.5, "capsize": 2.0, "linewidth": 1.0}
-    axes.errorbar([0.0] * len(means), means, errors(values, 100.0), **dots)  # type: ignore[arg-type]
+    bars = errors(values, metric.factor)
+    axes.errorbar([0.0] * len(means), means, bars, **dots)  # type: ignore[arg-type]
     low, high = axes.get_ylim()
     gap = 0.043 * (high - low)
     places = spread_out(means, gap, low + gap / 2.0, high - gap / 2.0)
     for point, mean, place in zip(points, means, places, strict=True):
         axes.plot([0.05, 0.16], [mean, place], color=GREY, linewidth=0.6)
-        axes.text(0.19, place, f"{point.name}, {mean:.1f} %", va="center", fontsize=8)
+        shown = f"{point.name}, {metric.short(mean)} {metric.unit}".rstrip()
+        axes.text(0.19, place, shown, va="center", fontsize=8)
     axes.set_ylim(low, high)
     axes.set_xlim(-0.1, 1.6)
     axes.set_xticks([])
@@ -161,10 +166,10 @@ def _shifts(curves: Sequence[Curve]) -> list[float]:
 
 
 def _differences(axes: Axes, curve: Curve, shift: float) -> None:
-    colour, points = colour_of(curve), paired_points(curve)
+    colour, points, factor = colour_of(curve), paired_points(curve), curve.metric.factor
     x = [place + shift for place, _ in points]
-    means = [100.0 * paired.difference.mean for _, paired in points]
-    bars = errors([paired.difference for _, paired in points], 100.0)
+    means = [factor * paired.difference.mean for _, paired in points]
+    bars = errors([paired.difference for _, paired in points], factor)
     line = {"linestyle": LINES[curve.style % len(LINES)], "linewidth": 0.7, "alpha": 0.6}
     axes.plot(x, means, color=colour, **line)  # type: ignore[arg-type]
     axes.errorbar(x, means, bars, fmt="none", ecolor=colour, capsize=2.0, linewidth=1.0)

@@ -17,6 +17,7 @@ from qt_hw.study.statistics.intervals import Interval
 from qt_hw.study.statistics.law import Law
 from qt_hw.study.statistics.series import Series
 from qt_hw.study.summary import Summary
+from qt_hw.tasks import Metric, headline_of
 
 __all__ = [
     "KINDS",
@@ -52,9 +53,10 @@ class Curve:
         mitigation: As in the condition.
         colour: Number of its place: curves of one place share a colour.
         style: Number of its mitigation: 0 is none.
+        metric: The headline metric of the task.
         groups: By rising shots, exact ones last.
         x: log2 of their shots; exact ones stand beyond the last.
-        law: Of the test accuracy, if it was fitted.
+        law: Of the headline metric, if it was fitted.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Curve:
     mitigation: str
     colour: int
     style: int
+    metric: Metric
     groups: tuple[Group, ...]
     x: tuple[float, ...]
     law: Law | None
@@ -75,6 +78,7 @@ class Setting:
     Attributes:
         title: What tells it from the study's other settings; empty if it is the only one.
         slug: The same for names of files.
+        metric: The headline metric of its task.
         twin: The noiseless group.
         controls: Groups of the controls.
         curves: Series of evaluations and trainings.
@@ -82,6 +86,7 @@ class Setting:
 
     title: str
     slug: str
+    metric: Metric
     twin: Group | None
     controls: tuple[Group, ...]
     curves: tuple[Curve, ...]
@@ -90,9 +95,15 @@ class Setting:
         """Return the curves of one kind."""
         return tuple(curve for curve in self.curves if curve.kind == kind)
 
-    def kinds(self, metric: str = "test_accuracy") -> tuple[str, ...]:
-        """Return the kinds that have curves with ``metric``."""
-        return tuple(k for k in KINDS if any(intervals(c, metric)[0] for c in self.of_kind(k)))
+    def kinds(self, metric: str | None = None) -> tuple[str, ...]:
+        """Return the kinds that have curves with ``metric``, by default the headline metric."""
+        name = self.metric.test if metric is None else metric
+        return tuple(k for k in KINDS if any(intervals(c, name)[0] for c in self.of_kind(k)))
+
+    @property
+    def twin_value(self) -> Interval | None:
+        """The headline metric of the twin, if it is there."""
+        return None if self.twin is None else self.twin.metrics.get(self.metric.test)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +113,7 @@ class Point:
     Attributes:
         name: Of the control, or of the quantum generator.
         parameters: That are trained; None if it is not known.
-        value: Test accuracy.
+        value: Of the headline metric.
         group: Where it comes from.
     """
 
@@ -142,13 +153,15 @@ def _setting(summary: Summary, key: tuple[Any, ...], shown: Sequence[int]) -> Se
             style=methods.index(s.condition.mitigation),
             groups=s.groups,
             x=tuple(math.log2(n) if n else beyond for n in s.shots),
-            law=s.laws.get("test_accuracy"),
+            metric=s.condition.metric,
+            law=s.laws.get(s.condition.metric.test),
         )
         for s in series
     ]
     return Setting(
         title=title,
         slug=re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
+        metric=headline_of(key[_SETTING.index("task")]),
         twin=twin,
         controls=tuple(g for g in summary.controls if _key(g.condition) == key),
         curves=tuple(curves),
@@ -197,16 +210,17 @@ def intervals(curve: Curve, metric: str) -> tuple[list[float], list[Interval]]:
 
 
 def law_line(curve: Curve, twin: Group | None) -> tuple[list[float], list[float]]:
-    """Return the fitted law as log2 of shots and test accuracy; empty where there is none.
+    """Return the fitted law as log2 of shots and headline metric; empty where there is none.
 
     It is the one with a free exponent where 1/2 does not agree with the data.
     """
-    if curve.law is None or twin is None:
+    if curve.law is None or twin is None or curve.metric.test not in twin.metrics:
         return [], []
     law = curve.law
     x = np.linspace(np.log2(law.shots[0]), np.log2(law.shots[-1]), 61)
     drops, _, _ = law.predict((2.0**x).tolist(), free=not law.consistent)
-    return x.tolist(), (twin.metrics["test_accuracy"].mean - drops).tolist()
+    mean = twin.metrics[curve.metric.test].mean
+    return x.tolist(), (mean - curve.metric.sign * drops).tolist()
 
 
 def ticks(curves: Sequence[Curve], most: int = 99) -> tuple[list[float], list[str]]:
@@ -222,16 +236,16 @@ def ticks(curves: Sequence[Curve], most: int = 99) -> tuple[list[float], list[st
 
 
 def control_points(setting: Setting) -> list[Point]:
-    """Return the twin and the controls with their accuracies, the best first."""
+    """Return the twin and the controls with their headline metric, the best first."""
     named = [(g.condition.control, g) for g in setting.controls]
     if setting.twin is not None:
         named.append(("quantum, noiseless", setting.twin))
     points = [
-        Point(name=n, parameters=_parameters(g), value=g.metrics["test_accuracy"], group=g)
+        Point(name=n, parameters=_parameters(g), value=g.metrics[setting.metric.test], group=g)
         for n, g in named
-        if "test_accuracy" in g.metrics
+        if setting.metric.test in g.metrics
     ]
-    return sorted(points, key=lambda point: (-point.value.mean, point.name))
+    return sorted(points, key=lambda p: (-setting.metric.sign * p.value.mean, p.name))
 
 
 def _parameters(group: Group) -> int | None:

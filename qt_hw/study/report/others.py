@@ -24,6 +24,7 @@ from qt_hw.study.report.plot import DASHES, SYMBOLS, Plot, Trace, axis, bars, lo
 from qt_hw.study.statistics.intervals import Interval
 from qt_hw.study.statistics.plateau import Plateau
 from qt_hw.study.statistics.sizes import Sizes
+from qt_hw.tasks import Metric
 
 __all__ = [
     "approximation_plots",
@@ -38,9 +39,11 @@ _AXES = {"variance": "variance", "snr": "ratio"}
 
 
 def heat_plot(setting: Setting, kind: str, note: str) -> Plot:
-    """Return mean accuracies, shots × noise, with the number in each cell."""
+    """Return the mean headline metric, shots × noise, with the number in each cell."""
     names, columns, values = heat(setting.of_kind(kind), setting.of_kind(kind))
-    known = [100.0 * v.mean for c in setting.curves for v in intervals(c, "test_accuracy")[1]]
+    metric = setting.metric
+    means = [v.mean for c in setting.curves for v in intervals(c, metric.test)[1]]
+    known = [metric.factor * mean for mean in means]
     cells = [[float(v) if np.isfinite(v) else None for v in row] for row in values]
     trace: Trace = {
         "type": "heatmap",
@@ -50,16 +53,19 @@ def heat_plot(setting: Setting, kind: str, note: str) -> Plot:
         "zmin": min(known),
         "zmax": max(known),
         "colorscale": "Cividis",
-        "texttemplate": "%{z:.1f}",
+        "reversescale": not metric.higher_is_better,
+        "texttemplate": f"%{{z:.{max(0, metric.digits - 1)}f}}",
         "textfont": {"size": 12},
-        "hovertemplate": "%{y}<br>%{x} shots: %{z:.2f} %<extra></extra>",
-        "colorbar": {"title": {"text": "%"}, "thickness": 12},
+        "hovertemplate": (
+            f"%{{y}}<br>%{{x}} shots: %{{z:.{metric.digits}f}} {metric.unit}<extra></extra>"
+        ),
+        "colorbar": {"title": {"text": metric.unit or metric.label}, "thickness": 12},
         "showlegend": False,
     }
     return Plot(
         name=f"heat-{kind}",
         title=f"Shots × noise: {KINDS[kind].lower()}",
-        caption=f"Mean test accuracy in percent; {note}.",
+        caption=f"Mean {metric.axis}; {note}.",
         traces=[trace],
         layout={
             "xaxis": axis("shots", type="category"),
@@ -70,27 +76,36 @@ def heat_plot(setting: Setting, kind: str, note: str) -> Plot:
 
 
 def mitigation_plots(setting: Setting, note: str) -> list[Plot]:
-    """Return bars of accuracy raw and mitigated, one plot for each backend and noise."""
+    """Return bars of the headline metric raw and mitigated, a plot for each backend and noise."""
+    metric = setting.metric
     line = "" if setting.twin is None else ", the noiseless twin as a line"
     return [
         Plot(
             name=f"mitigation-{i}",
             title=f"Mitigation. {title}",
-            caption=f"Mean test accuracy raw and mitigated, with intervals{line}; {note}.",
+            caption=f"Mean {metric.title} raw and mitigated, with intervals{line}; {note}.",
             traces=[_mitigation_bars(curve) for curve in curves],
             layout={
                 "barmode": "group",
                 "shapes": _twin_line(setting),
                 "xaxis": axis("shots", type="category", categoryarray=ticks(curves)[1]),
-                "yaxis": axis("test accuracy (%)", range=[0, 100]),
+                "yaxis": axis(metric.axis, **_bounds(metric)),
             },
         )
         for i, (title, curves) in enumerate(mitigated_places(setting), start=1)
     ]
 
 
+def _bounds(metric: Metric) -> dict[str, Any]:
+    """Return the range of an axis with bars, where the metric has natural ends."""
+    if metric.low is None or metric.high is None:
+        return {}
+    return {"range": [metric.low, metric.high]}
+
+
 def _mitigation_bars(curve: Curve) -> Trace:
-    x, values = intervals(curve, "test_accuracy")
+    metric = curve.metric
+    x, values = intervals(curve, metric.test)
     names = dict(zip(*ticks([curve]), strict=True))
     colour = GREY if curve.style == 0 else COLOURS[(curve.style - 1) % len(COLOURS)]
     shapes = {"//": "/", "..": ".", "xx": "x", "--": "-"}
@@ -99,39 +114,39 @@ def _mitigation_bars(curve: Curve) -> Trace:
         "type": "bar",
         "name": "raw" if curve.style == 0 else curve.mitigation,
         "x": [names[place] for place in x],
-        "y": [100.0 * value.mean for value in values],
-        "error_y": bars(values, 100.0),
+        "y": [metric.factor * value.mean for value in values],
+        "error_y": bars(values, metric.factor),
         "marker": {"color": colour, "pattern": {"shape": hatch}},
     }
 
 
 def _twin_line(setting: Setting) -> list[dict[str, Any]]:
-    if setting.twin is None:
+    if setting.twin_value is None:
         return []
-    mean = 100.0 * setting.twin.metrics["test_accuracy"].mean
+    mean = setting.metric.factor * setting.twin_value.mean
     ends = {"xref": "paper", "x0": 0, "x1": 1, "y0": mean, "y1": mean}
     return [{"type": "line", **ends, "line": {"color": BLACK, "width": 1.5}}]
 
 
 def controls_plot(setting: Setting, note: str) -> Plot:
     """Return the twin and the controls with intervals, the best on top."""
-    points = control_points(setting)
+    points, metric = control_points(setting), setting.metric
     quantum = [point.group is setting.twin for point in points]
     trace = {
         "type": "scatter",
-        "x": [100.0 * point.value.mean for point in points],
+        "x": [metric.factor * point.value.mean for point in points],
         "y": [point_name(point).replace(" (", "<br>(") for point in points],
-        "error_x": bars([point.value for point in points], 100.0),
+        "error_x": bars([point.value for point in points], metric.factor),
         "mode": "markers",
         "marker": {
             "color": [COLOURS[0] if own else GREY for own in quantum],
             "symbol": ["diamond" if own else "circle" for own in quantum],
             "size": 10,
         },
-        "hovertemplate": "%{y}: %{x:.4g} %<extra></extra>",
+        "hovertemplate": f"%{{y}}: %{{x:.4g}} {metric.unit}<extra></extra>",
         "showlegend": False,
     }
-    said = "Mean test accuracy with interval of the quantum generator (diamond) and the controls"
+    said = f"Mean {metric.title} with interval of the quantum generator (diamond) and the controls"
     return Plot(
         name="controls",
         title="Does the circuit matter? Controls",
@@ -141,7 +156,7 @@ def controls_plot(setting: Setting, note: str) -> Plot:
         ),
         traces=[trace],
         layout={
-            "xaxis": axis("test accuracy (%)"),
+            "xaxis": axis(metric.axis),
             "yaxis": axis("", autorange="reversed", type="category"),
         },
         height=70 + 40 * len(points),

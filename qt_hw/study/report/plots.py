@@ -15,7 +15,7 @@ from qt_hw.study.report.others import (
     mitigation_plots,
 )
 from qt_hw.study.report.plot import Plot
-from qt_hw.study.report.shots import accuracy_plot, gap_plot, paired_plot, sampling_plot
+from qt_hw.study.report.shots import gap_plot, metric_plot, paired_plot, sampling_plot
 from qt_hw.study.summary import Summary
 
 __all__ = ["plots_of"]
@@ -51,7 +51,7 @@ def _named(plot: Plot, setting: Setting) -> Plot:
 
 def _of_setting(setting: Setting, note: str) -> Iterator[Plot]:
     kinds = setting.kinds()
-    yield from (accuracy_plot(setting, kind, note) for kind in kinds)
+    yield from (metric_plot(setting, kind, note) for kind in kinds)
     if setting.controls:
         yield controls_plot(setting, note)
     yield from (paired_plot(setting, kind, note) for kind in KINDS if _has_pairs(setting, kind))

@@ -1,4 +1,4 @@
-"""Plots of one setting against shots: accuracy, differences, vectors, generalisation gap."""
+"""Plots of one setting against shots: headline metric, differences, vectors, gap."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ from qt_hw.study.report.plot import (
     twin_traces,
 )
 from qt_hw.study.statistics.intervals import Interval
+from qt_hw.tasks import Metric
 
-__all__ = ["accuracy_plot", "gap_plot", "paired_plot", "sampling_plot"]
+__all__ = ["gap_plot", "metric_plot", "paired_plot", "sampling_plot"]
 
 _LABEL = 15.0  # pixels that a name beside the plot needs
 _HEIGHT = 380
@@ -44,28 +45,29 @@ _SAMPLING = {
 }
 
 
-def accuracy_plot(setting: Setting, kind: str, note: str) -> Plot:
-    """Return accuracy against shots with bands, the twin, the laws and the controls beside."""
-    curves = setting.of_kind(kind)
+def metric_plot(setting: Setting, kind: str, note: str) -> Plot:
+    """Return the headline metric against shots with bands, twin, laws and controls beside."""
+    curves, metric = setting.of_kind(kind), setting.metric
     points = [p for p in control_points(setting) if p.group is not setting.twin]
     edge = max(x for curve in curves for x in curve.x)
     right = edge + (1.4 if points else 0.6)
-    traces = [] if setting.twin is None else _twin(setting, "test_accuracy", 100.0, curves, right)
+    known = setting.twin_value is not None
+    traces = _twin(setting, metric.test, metric.factor, curves, right) if known else []
     for curve in curves:
-        traces += _curve(curve, "test_accuracy", 100.0, "%")
+        traces += _curve(curve, metric.test, metric.factor, metric.unit)
     traces += _laws(curves, setting)
     span = _span(traces)
     layout: dict[str, Any] = {"xaxis": shots_axis(curves, right - edge)}
-    layout["yaxis"] = axis("test accuracy (%)", range=span)
+    layout["yaxis"] = axis(metric.axis, range=span)
     if points:
-        traces.append(_controls(points, edge + 1.0))
+        traces.append(_controls(points, edge + 1.0, metric))
         span = layout["yaxis"]["range"] = _span(traces)
-        layout["annotations"] = _names(points, edge + 1.0, span)
-    shown = "mean test accuracy with its interval as a band, the noiseless twin as a line"
+        layout["annotations"] = _names(points, edge + 1.0, span, metric)
+    shown = f"mean {metric.title} with its interval as a band, the noiseless twin as a line"
     beside = ", the controls as grey dots on the right" if points else ""
     return Plot(
-        name=f"accuracy-{kind}",
-        title=f"Accuracy against shots: {KINDS[kind].lower()}",
+        name=f"{metric.slug}-{kind}",
+        title=f"{metric.label[0].upper()}{metric.label[1:]} against shots: {KINDS[kind].lower()}",
         caption=f"Lines: {shown}{beside}; dotted: the fitted law; {note}.",
         traces=traces,
         layout=layout,
@@ -93,8 +95,9 @@ def gap_plot(setting: Setting, kind: str, note: str) -> Plot:
 
 
 def paired_plot(setting: Setting, kind: str, note: str) -> Plot:
-    """Return the paired differences in accuracy to the noiseless twin."""
-    curves = setting.of_kind(kind)
+    """Return the paired differences in the headline metric to the noiseless twin."""
+    curves, metric = setting.of_kind(kind), setting.metric
+    unit = {"%": "points"}.get(metric.unit, metric.unit)
     traces = []
     for i, curve in enumerate(curves):
         points, shown = paired_points(curve), look(curve)
@@ -107,17 +110,17 @@ def paired_plot(setting: Setting, kind: str, note: str) -> Plot:
                 "type": "scatter",
                 "name": curve.name,
                 "x": [x + shift for x, _ in points],
-                "y": [100.0 * value.mean for value in values],
-                "error_y": bars(values, 100.0),
+                "y": [metric.factor * value.mean for value in values],
+                "error_y": bars(values, metric.factor),
                 "mode": "markers",
                 "marker": {**shown["marker"], "symbol": hollow},
                 "text": [f"p = {p.p_adjusted:.3g}, {VERDICTS[p.significant]}" for _, p in points],
-                "hovertemplate": "%{y:.2f} points<br>%{text}",
+                "hovertemplate": f"%{{y:.{metric.digits}f}} {unit}<br>%{{text}}",
             }
         )
     zero: dict[str, Any] = {"zeroline": True, "zerolinecolor": BLACK, "zerolinewidth": 1.5}
     filled = "filled where significant after Holm's correction"
-    said = f"Test accuracy minus the twin's, seed by seed: mean and interval, {filled}"
+    said = f"{metric.heading} minus the twin's, seed by seed: mean and interval, {filled}"
     return Plot(
         name=f"paired-{kind}",
         title=f"Differences to the noiseless twin: {KINDS[kind].lower()}",
@@ -125,7 +128,7 @@ def paired_plot(setting: Setting, kind: str, note: str) -> Plot:
         traces=traces,
         layout={
             "xaxis": shots_axis(curves),
-            "yaxis": axis("difference (percentage points)", rangemode="tozero", **zero),
+            "yaxis": axis(_difference(metric), rangemode="tozero", **zero),
         },
     )
 
@@ -187,7 +190,7 @@ def _laws(curves: Sequence[Curve], setting: Setting) -> list[Trace]:
         if x:
             line = {"color": COLOURS[curve.colour % len(COLOURS)], "dash": "dot", "width": 1.2}
             own = {"name": "fitted law", "showlegend": not traces, "hoverinfo": "skip"}
-            y = [100.0 * value for value in y]
+            y = [curve.metric.factor * value for value in y]
             traces.append({"type": "scatter", "x": x, "y": y, "mode": "lines", "line": line, **own})
     return traces
 
@@ -199,30 +202,41 @@ def _span(traces: Sequence[Trace]) -> list[float]:
     return [min(values) - room, max(values) + room]
 
 
-def _controls(points: Sequence[Point], x: float) -> Trace:
+def _controls(points: Sequence[Point], x: float, metric: Metric) -> Trace:
     values = [point.value for point in points]
     return {
         "type": "scatter",
         "name": "controls",
         "x": [x] * len(points),
-        "y": [100.0 * value.mean for value in values],
-        "error_y": bars(values, 100.0),
+        "y": [metric.factor * value.mean for value in values],
+        "error_y": bars(values, metric.factor),
         "mode": "markers",
         "marker": {"color": GREY, "symbol": "circle", "size": 7},
         "text": [point.name for point in points],
-        "hovertemplate": "%{text}: %{y:.4g} %<extra></extra>",
+        "hovertemplate": f"%{{text}}: %{{y:.4g}} {metric.unit}<extra></extra>",
     }
 
 
-def _names(points: Sequence[Point], x: float, span: Sequence[float]) -> list[dict[str, Any]]:
+def _names(
+    points: Sequence[Point], x: float, span: Sequence[float], metric: Metric
+) -> list[dict[str, Any]]:
     """Return the names of the controls right of the plot, moved apart where they would overlap."""
     points = sorted(points, key=lambda point: point.value.mean)
-    means = [100.0 * point.value.mean for point in points]
+    means = [metric.factor * point.value.mean for point in points]
     gap = _LABEL / (_HEIGHT - 20) * (span[1] - span[0])
     places = spread_out(means, gap, span[0] + gap / 2.0, span[1] - gap / 2.0)
     look = {"showarrow": True, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": "#999999"}
     look |= {"xanchor": "left", "align": "left", "ax": 45, "ayref": "y", "font": {"size": 12}}
     return [
-        {"x": x, "y": mean, "ay": place, "text": f"{point.name}, {mean:.1f} %", **look}
+        {"x": x, "y": mean, "ay": place, "text": _named(point, mean, metric), **look}
         for point, mean, place in zip(points, means, places, strict=True)
     ]
+
+
+def _named(point: Point, mean: float, metric: Metric) -> str:
+    return f"{point.name}, {metric.short(mean)} {metric.unit}".rstrip()
+
+
+def _difference(metric: Metric) -> str:
+    unit = metric.difference_unit
+    return f"difference ({unit})" if unit else "difference"

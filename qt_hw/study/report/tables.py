@@ -11,7 +11,9 @@ from qt_hw.study.figures.views import condition_name
 from qt_hw.study.report.table import Cell, Table, count, digits_of, number, ranged, text
 from qt_hw.study.statistics.groups import Group
 from qt_hw.study.statistics.law import Estimate, Law
-from qt_hw.study.summary import LOSSES, Summary
+from qt_hw.study.statistics.series import Series
+from qt_hw.study.summary import Summary
+from qt_hw.tasks import Metric
 
 __all__ = ["failures_table", "gradients_table", "groups_table", "laws_table"]
 
@@ -21,14 +23,12 @@ _LAST = 1e308  # sorts what is never reached behind all counts
 def laws_table(summary: Summary) -> Table | None:
     """Return the fitted laws with the shots that a given loss needs; None without any law."""
     conditions = [series.condition for series in summary.series]
-    rows = [
-        _law_row(series.condition, conditions, metric, law)
-        for series in summary.series
-        for metric, law in series.laws.items()
-    ]
+    fitted = [(series, metric) for series in summary.series for metric in series.laws]
+    losses = sorted({loss for series, metric in fitted for loss in series.losses(metric)})
+    rows = [_law_row(series, conditions, metric, losses) for series, metric in fitted]
     if not rows:
         return None
-    needs = [f"shots for a drop of {loss:g}" for loss in LOSSES]
+    needs = [f"shots for a drop of {loss:g}" for loss in losses]
     heads = ["kind", "where", "metric", "floor", "a", "exponent b", "1/2 agrees"]
     return Table(
         name="laws",
@@ -39,12 +39,17 @@ def laws_table(summary: Summary) -> Table | None:
     )
 
 
-def _law_row(c: Condition, others: Sequence[Condition], metric: str, law: Law) -> list[Cell]:
+def _law_row(
+    series: Series, others: Sequence[Condition], metric: str, losses: Sequence[float]
+) -> list[Cell]:
+    """Return one law; losses that are told of other metrics stay empty."""
+    c, law = series.condition, series.laws[metric]
     circuit = condition_name(c, others)
     where = f"{c.where} ({circuit})" if circuit else c.where
     floor = _estimate(law.floor) if law.with_floor else Cell("0 (not fitted)", 0.0, True)
     fitted = [floor, _estimate(law.coefficient), _estimate(law.exponent)]
-    needed = [_shots(law.shots_for(loss, free=not law.consistent)) for loss in LOSSES]
+    own = series.losses(metric)
+    needed = [_needed(law, loss) if loss in own else text("") for loss in losses]
     agrees = text("yes" if law.consistent else "no")
     return [text(c.kind), text(where), text(_words(metric)), *fitted, agrees, *needed]
 
@@ -52,6 +57,10 @@ def _law_row(c: Condition, others: Sequence[Condition], metric: str, law: Law) -
 def _estimate(value: Estimate) -> Cell:
     shown, low, high = (digits_of(v, 3) for v in (value.value, value.low, value.high))
     return Cell(f"{shown} [{low}, {high}]", value.value, True)
+
+
+def _needed(law: Law, loss: float) -> Cell:
+    return _shots(law.shots_for(loss, free=not law.consistent))
 
 
 def _shots(value: Estimate) -> Cell:
@@ -66,36 +75,45 @@ def _rounded(shots: float) -> str:
 
 def groups_table(summary: Summary) -> Table | None:
     """Return all trained and evaluated groups with their differences; None without any."""
-    groups = [g for g in summary.groups if "test_accuracy" in g.metrics]
+    groups = [g for g in summary.groups if g.condition.metric.test in g.metrics]
     groups = [g for g in groups if g.condition.kind != "approximation"]
     conditions = [group.condition for group in groups]
     if not groups:
         return None
+    metrics = list(dict.fromkeys(condition.metric for condition in conditions))
+    single = metrics[0] if len(metrics) == 1 else None
+    unit = single.difference_unit if single else "the metric's unit"
     return Table(
         name="groups",
         caption="Every condition: mean over seeds [95 % interval]; difference to the noiseless "
-        "twin in percentage points; p after Holm's correction",
+        f"twin{f' in {unit}' if unit else ''}; p after Holm's correction",
         columns=[
             "condition",
             "circuit",
             "shots",
             "n",
-            "test accuracy (%)",
-            "difference (points)",
+            *([single.axis] if single else ["metric", "test value"]),
+            _difference(single),
             "adjusted p",
             "verdict",
             "test loss",
             "generalisation gap",
             "parameters",
         ],
-        rows=[_group_row(group, conditions) for group in groups],
+        rows=[_group_row(group, conditions, several=single is None) for group in groups],
         filtered=True,
     )
 
 
-def _group_row(group: Group, others: Sequence[Condition]) -> list[Cell]:
+def _difference(metric: Metric | None) -> str:
+    unit = "" if metric is None else {"%": "points"}.get(metric.unit, metric.unit)
+    return f"difference ({unit})" if unit else "difference"
+
+
+def _group_row(group: Group, others: Sequence[Condition], *, several: bool) -> list[Cell]:
     metrics, condition = group.metrics, group.condition
-    paired = group.paired.get("test_accuracy")
+    metric = condition.metric
+    paired = group.paired.get(metric.test)
     parameters = metrics.get("trained_parameters")
     circuit = f"{condition.ansatz}, {condition.qubits} × {condition.layers}"
     target = "" if condition.width is None else f", width {condition.width}"
@@ -104,8 +122,9 @@ def _group_row(group: Group, others: Sequence[Condition]) -> list[Cell]:
         text(condition_name(condition, others) or circuit),
         count(condition.shots, "exact"),
         count(group.n),
-        ranged(metrics["test_accuracy"], scale=100.0),
-        ranged(paired.difference if paired else None, 3, 100.0),
+        *([text(metric.axis)] if several else []),
+        ranged(metrics[metric.test], scale=metric.factor),
+        ranged(paired.difference if paired else None, 3, metric.factor),
         number(paired.p_adjusted if paired else None),
         text(VERDICTS[paired.significant] if paired else ""),
         ranged(metrics.get("test_loss")),

@@ -10,10 +10,7 @@ from qt_hw.study.statistics.cells import CellValues, Table, gathered
 from qt_hw.study.statistics.intervals import Interval, interval
 from qt_hw.study.statistics.paired import Paired, compare
 
-__all__ = ["COMPARED_KINDS", "PAIRED_METRICS", "Group", "family_of", "groups_of", "lone_cells"]
-
-PAIRED_METRICS = ("test_accuracy", "test_loss", "train_accuracy", "generalisation_gap")
-"""Metrics that are compared with the noiseless twin."""
+__all__ = ["COMPARED_KINDS", "Group", "family_of", "groups_of", "lone_cells", "paired_metrics"]
 
 COMPARED_KINDS = ("evaluate", "train", "control")
 """Kinds of cell that are compared with the noiseless twin."""
@@ -30,7 +27,7 @@ class Group:
         n: Number of seeds.
         seeds: Theirs, rising.
         metrics: Mean over the seeds with its interval, by metric.
-        paired: Differences to the noiseless twins, by metric (those of ``PAIRED_METRICS`` that
+        paired: Differences to the noiseless twins, by metric (those of ``paired_metrics`` that
             both have); for a control, control minus quantum. Empty for the twins themselves and
             for gradient and approximation cells.
         twins: Ids of the noiseless cells that they are compared with.
@@ -42,6 +39,19 @@ class Group:
     metrics: Mapping[str, Interval]
     paired: Mapping[str, Paired]
     twins: tuple[str, ...] = ()
+
+
+def paired_metrics(condition: Condition) -> tuple[str, ...]:
+    """Return the metrics that are compared with the noiseless twin.
+
+    >>> paired_metrics(Condition(kind="train", task="digits"))
+    ('test_accuracy', 'test_loss', 'train_accuracy', 'generalisation_gap')
+    """
+    if condition.kind not in COMPARED_KINDS:
+        return ()
+    headline = condition.metric
+    names = (headline.test, "test_loss", headline.train, "generalisation_gap")
+    return tuple(dict.fromkeys(names))
 
 
 def groups_of(table: Table, *, alpha: float) -> tuple[Group, ...]:
@@ -90,7 +100,7 @@ def _compared(
 ) -> dict[Condition, dict[str, Paired]]:
     families: dict[str, dict[tuple[Condition, str], Pairs]] = {}
     for condition, cells in alike.items():
-        for metric in PAIRED_METRICS if condition.kind in COMPARED_KINDS else ():
+        for metric in paired_metrics(condition):
             pairs = _pairs(cells, twins, metric)
             if pairs[0]:
                 family = families.setdefault(family_of(condition, metric), {})

@@ -12,10 +12,7 @@ from qt_hw.study.statistics.paired import Paired, smallest_p
 from qt_hw.study.statistics.plateau import Plateau
 from qt_hw.study.statistics.series import Series
 
-__all__ = ["LOSS", "notes_of"]
-
-LOSS = 0.01
-"""Loss of accuracy whose shots a law is asked for."""
+__all__ = ["notes_of"]
 
 _NAMED = 5
 
@@ -32,7 +29,7 @@ def notes_of(
     return (
         *_on_intervals(groups),
         *_on_tests([one for group in groups for one in group.paired.values()], alpha),
-        *(_on_law(one) for one in series if "test_accuracy" in one.laws),
+        *(_on_law(one) for one in series if one.condition.metric.test in one.laws),
         *_on_slopes(plateaus),
         *_on_gaps(table),
     )
@@ -89,15 +86,18 @@ def _on_family(seeds: int, comparisons: int, alpha: float) -> str:
 
 
 def _on_law(series: Series) -> str:
-    law = series.laws["test_accuracy"]
+    metric = series.condition.metric
+    law, loss = series.laws[metric.test], _asked(series)
+    name, side = metric.label, "below" if metric.higher_is_better else "above"
+    unit = f" {metric.unit}" if metric.unit and metric.factor == 1.0 else ""
     verb = {"evaluate": "Evaluated", "train": "Trained"}[series.condition.kind]
     where = f"{verb} on {series.condition.where} ({_circuit(series)})"
-    needed = law.shots_for(LOSS, free=not law.consistent)
+    needed = law.shots_for(loss, free=not law.consistent)
     if needed.value == float("inf"):
         floor = law.floor.value if law.consistent else law.free[0]
         said = (
-            f"accuracy stays more than {LOSS:g} below the noiseless twin's however many shots: "
-            f"its floor is {floor:.2g} below"
+            f"{name} stays more than {loss:g}{unit} {side} the noiseless twin's however many "
+            f"shots: its floor is {floor:.2g}{unit} {side}"
         )
         if law.consistent:
             said += f" ({law.floor.low:.2g} to {law.floor.high:.2g})"
@@ -105,10 +105,16 @@ def _on_law(series: Series) -> str:
             said += f", though {_shots(needed.low)} may be enough within the interval"
     else:
         said = (
-            f"accuracy is within {LOSS:g} of the noiseless twin's from about "
+            f"{name} is within {loss:g}{unit} of the noiseless twin's from about "
             f"{_shots(needed.value)} ({_span(needed)}){_beyond(law, needed)}"
         )
     return f"{where}: {said}; {_on_exponent(law)}."
+
+
+def _asked(series: Series) -> float:
+    """Return the loss that a sentence is about: the second of those that are told."""
+    losses = series.losses(series.condition.metric.test)
+    return losses[min(1, len(losses) - 1)] if losses else 0.0
 
 
 def _on_exponent(law: Law) -> str:

@@ -13,12 +13,12 @@ from qt_hw.study.statistics.cells import CellValues, Table, gathered
 from qt_hw.study.statistics.groups import Group
 from qt_hw.study.statistics.law import FEWEST_SHOT_COUNTS, Law, fit_law
 
-__all__ = ["LAW_METRICS", "Series", "is_ideal", "series_of"]
+__all__ = ["Series", "is_ideal", "law_metrics", "series_of"]
 
 Array = NDArray[np.float64]
 
-LAW_METRICS = {"test_accuracy": -1.0, "test_loss": 1.0}
-"""Metrics that laws are fitted to, and the sign that makes a drop of value minus twin."""
+_LOSSES = (0.005, 0.01, 0.02, 0.05)
+_SHARES = (0.01, 0.02, 0.05, 0.1)
 
 _IDEAL_BACKENDS = ("aer", "statevector", "braket:local")
 
@@ -31,8 +31,8 @@ class Series:
         condition: What they share; its ``shots`` is None.
         groups: By rising shots.
         twin: The noiseless group that they are compared with; None if it is missing.
-        laws: Of ``test_accuracy`` (twin minus noisy) and ``test_loss`` (noisy minus twin), with
-            at least three shot counts and two seeds that have all of them.
+        laws: Of what the headline metric and ``test_loss`` lose against the twin (``law_metrics``),
+            with at least three shot counts and two seeds that have all of them.
     """
 
     condition: Condition
@@ -44,6 +44,28 @@ class Series:
     def shots(self) -> tuple[int, ...]:
         """Shot counts, rising."""
         return tuple(group.condition.shots or 0 for group in self.groups)
+
+    def losses(self, metric: str) -> tuple[float, ...]:
+        """Return the losses whose shots a report tells, in the unit of ``metric``.
+
+        Those that the headline metric names, else 1, 2, 5 and 10 % of the twin's value.
+        """
+        headline = self.condition.metric
+        if metric != headline.test:
+            return _LOSSES
+        if headline.drops or self.twin is None or metric not in self.twin.metrics:
+            return headline.drops
+        mean = abs(self.twin.metrics[metric].mean)
+        return tuple(float(f"{share * mean:.2g}") for share in _SHARES if mean)
+
+
+def law_metrics(condition: Condition) -> dict[str, float]:
+    """Return what laws are fitted to, and the sign that makes a loss of value minus twin.
+
+    >>> law_metrics(Condition(kind="train", task="digits"))
+    {'test_accuracy': -1.0, 'test_loss': 1.0}
+    """
+    return {condition.metric.test: -condition.metric.sign} | {"test_loss": 1.0}
 
 
 def series_of(table: Table, groups: Sequence[Group]) -> tuple[Series, ...]:
@@ -68,7 +90,10 @@ def _series(
 ) -> Series:
     rising = tuple(sorted(own, key=lambda group: group.condition.shots or 0))
     cells = [cell for cell in table.cells if cell.condition.without("shots") == condition]
-    found = {metric: _law(condition, cells, table.twins, metric) for metric in LAW_METRICS}
+    found = {
+        metric: _law(condition, cells, table.twins, metric, sign)
+        for metric, sign in law_metrics(condition).items()
+    }
     twins = {table.twins[name].condition for name in rising[0].twins if name in table.twins}
     return Series(
         condition=condition,
@@ -83,8 +108,9 @@ def _law(
     cells: Sequence[CellValues],
     twins: Mapping[str, CellValues],
     metric: str,
+    sign: float,
 ) -> Law | None:
-    drops = _drops(cells, twins, metric)
+    drops = _drops(cells, twins, metric, sign)
     shots = sorted(drops)
     seeds = sorted(set.intersection(*(set(drops[s]) for s in shots))) if shots else []
     if len(shots) < FEWEST_SHOT_COUNTS or len(seeds) < 2:
@@ -94,7 +120,7 @@ def _law(
 
 
 def _drops(
-    cells: Sequence[CellValues], twins: Mapping[str, CellValues], metric: str
+    cells: Sequence[CellValues], twins: Mapping[str, CellValues], metric: str, sign: float
 ) -> dict[int, dict[int, float]]:
     """Return the loss against the twin by shots and seed; cells that lack a value left out."""
     found: dict[int, dict[int, float]] = {}
@@ -102,6 +128,6 @@ def _drops(
         twin = twins.get(cell.twin)
         if twin is None or metric not in cell.values or metric not in twin.values:
             continue
-        drop = LAW_METRICS[metric] * (cell.values[metric] - twin.values[metric])
+        drop = sign * (cell.values[metric] - twin.values[metric])
         found.setdefault(cell.condition.shots or 0, {})[cell.seed] = drop
     return found

@@ -1,0 +1,1 @@
+"""Flood forecasting: river gauges, a rainfall-runoff generator, and stacked LSTM networks."""

@@ -1,0 +1,1 @@
+"""Fine-tuning of language models (QPA): texts, tokens, perplexities, and adapters from PEFT."""

@@ -1,0 +1,153 @@
+"""Adapters of PEFT, by name."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from torch.nn.utils import parametrize
+
+from qt_hw.errors import InputError, UnknownName
+from qt_hw.tasks.language.bottleneck import with_bottlenecks
+from qt_hw.tasks.language.gain import Gain
+from qt_hw.tasks.language.options import PEFT, ModelOptions
+from qt_hw.tasks.language.vendors import vendor
+
+if TYPE_CHECKING:
+    from peft import PeftConfig, PeftModel
+    from transformers import PreTrainedModel
+
+__all__ = ["adapted", "adapter_names"]
+
+_TYPES = {"lora": "LORA", "dora": "LORA", "prefix": "PREFIX_TUNING", "prompt": "PROMPT_TUNING"}
+# How a method may call one of our options; the first that it knows is taken.
+_FIELDS = {
+    "rank": ("r",),
+    "scale": ("lora_alpha", "alpha"),
+    "dropout": ("lora_dropout",),
+    "tokens": ("num_virtual_tokens",),
+}
+
+
+def adapted(base: PreTrainedModel, options: ModelOptions) -> PeftModel | PreTrainedModel:
+    """Return the model with adapters; all else is frozen.
+
+    The adapters start as PEFT starts them, drawn from torch's global generator.
+
+    Raises:
+        UnknownName: PEFT has no such method, or the method no such option.
+        InputError: A named module does not exist, or the method cannot serve the model.
+    """
+    _check_modules(base, options.names)
+    if options.adapter == "bottleneck":
+        return with_bottlenecks(base.requires_grad_(False), options.names, options.rank)
+    config = _config(options)
+    peft: Any = vendor("peft")
+    with warnings.catch_warnings():
+        # PEFT tells that it handles the transposed layers of GPT-2 and tied embeddings.
+        warnings.simplefilter("ignore")
+        try:
+            model: PeftModel = peft.get_peft_model(base, config)
+        except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise InputError(
+                f"the adapter {options.adapter!r} cannot be put on {options.model!r} ({reason}): "
+                f"set target.options.modules to some of {_listed(base)}, or another adapter"
+            ) from error
+    if options.gain == "zero":
+        _add_gain(model, options)
+    if not adapter_names(model):
+        raise InputError(
+            f"the adapter {options.adapter!r} has no parameters of its own to generate: "
+            "take lora, dora, prefix, prompt or bottleneck"
+        )
+    return model
+
+
+def adapter_names(model: nn.Module) -> tuple[str, ...]:
+    """Return the names of the adapters' parameters, which PEFT marks as trained.
+
+    The gains are not among them: they are trained as they are.
+    """
+    return tuple(
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and not name.endswith(".gain")
+    )
+
+
+def _config(options: ModelOptions) -> PeftConfig:
+    """Return the configuration of the method, from those of our options that it knows."""
+    vendor("peft")
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    kinds = {
+        str(getattr(kind, "value", kind)): c for kind, c in PEFT_TYPE_TO_CONFIG_MAPPING.items()
+    }
+    name = options.adapter.lower()
+    wanted = _TYPES.get(name, name.upper().replace("-", "_"))
+    if wanted not in kinds:
+        others = (kind.lower() for kind in kinds if kind not in _TYPES.values())
+        raise UnknownName("adapter", options.adapter, (*_TYPES, "bottleneck", *others))
+    kind: Any = kinds[wanted]
+    known = {f.name for f in fields(kind)}
+    found: dict[str, Any] = {"task_type": "CAUSAL_LM"}
+    for ours, theirs in _FIELDS.items():
+        if taken := next((field for field in theirs if field in known), None):
+            found[taken] = getattr(options, ours)
+    if options.names and "target_modules" not in known:
+        raise InputError(f"the adapter {options.adapter!r} takes no target.options.modules")
+    if options.names:
+        found["target_modules"] = list(options.names)
+    if name == "dora":
+        found["use_dora"] = True
+    for key, value in options.peft.items():
+        if key not in known:
+            raise UnknownName(f"option of the adapter {options.adapter!r}", PEFT + key, _own(known))
+        found[key] = value
+    config: PeftConfig = kind(**found)
+    return config
+
+
+def _own(known: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(PEFT + name for name in known))
+
+
+def _check_modules(base: nn.Module, names: Sequence[str]) -> None:
+    """Refuse names that no module of the model ends in."""
+    there = [path for path, _ in base.named_modules()]
+    for name in names:
+        if not any(path == name or path.endswith(f".{name}") for path in there):
+            raise InputError(
+                f"target.options.modules: the model has no module {name!r}; those that can have "
+                f"adapters: {_listed(base)}"
+            )
+
+
+def _listed(base: nn.Module) -> str:
+    """Return the last names of the layers that hold a matrix."""
+    found = {
+        path.rpartition(".")[2]
+        for path, module in base.named_modules()
+        if getattr(module, "weight", None) is not None and module.weight.ndim == 2
+    }
+    return ", ".join(sorted(found))
+
+
+def _add_gain(model: nn.Module, options: ModelOptions) -> None:
+    """Put a trained factor on each LoRA, and start its second matrix like the first.
+
+    With that matrix at zero, as PEFT starts it, and the factor at zero too, neither had a gradient.
+    """
+    layers = [layer for path, layer in model.named_modules() if path.endswith(".lora_B.default")]
+    if not layers:
+        raise InputError(
+            f"target.options.gain = 'zero' belongs to lora and dora on dense layers, not to "
+            f"{options.adapter!r} on {options.modules or 'these modules'}"
+        )
+    for layer in layers:
+        nn.init.kaiming_uniform_(layer.weight, a=5**0.5)
+        parametrize.register_parametrization(layer, "weight", Gain())

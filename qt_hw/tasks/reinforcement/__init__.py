@@ -1,0 +1,1 @@
+"""Reinforcement learning (QTRL): policies for Gymnasium environments with discrete actions."""

@@ -1,0 +1,1 @@
+"""Typhoon tracks (QPA): best-track files, steering fields, a generator, networks."""

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.rendering import unrendered
+
+__all__ = ["unrendered"]
