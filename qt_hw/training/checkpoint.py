@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from qt_hw.errors import CheckpointError, StorageError
+from qt_hw.errors import CheckpointError, QtHwError, StorageError
 from qt_hw.storage import write_bytes, write_json
 
 __all__ = ["Checkpoint", "load_checkpoint", "other_version", "save_checkpoint"]
@@ -117,6 +117,8 @@ def other_version(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except QtHwError:  # says more
+        raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError):
         raise _OtherVersion(path) from None
 

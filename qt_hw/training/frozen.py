@@ -31,12 +31,11 @@ class Frozen:
         self._sums: dict[str, str] = {}
 
     def state(self) -> dict[str, Any]:
-        """Return the model's ``state_dict`` without them as ``model``, and their ``frozen`` sums."""
-        parameters = _frozen(self._model)
-        kept = [n for n, version in self._versions.items() if parameters[n]._version == version]
-        for name in kept:
-            if name not in self._sums:
-                self._sums[name] = _checksum(parameters[name])
+        """Return ``model``, the rest of its ``state_dict``, and ``frozen``, checksums by name."""
+        parameters, old = _frozen(self._model), self._versions
+        kept = {name: p for name, p in parameters.items() if p._version == old.get(name)}
+        for name in kept.keys() - self._sums.keys():
+            self._sums[name] = _checksum(kept[name])
         state = self._model.state_dict()
         return {
             "model": {name: value for name, value in state.items() if name not in kept},
@@ -54,14 +53,16 @@ def load_model_state(model: nn.Module, state: Mapping[str, Any]) -> None:
     parameters, sums = _frozen(model), state.get("frozen", {})
     for name, checksum in sums.items():
         if name not in parameters:
-            raise RuntimeError(f"{name} is not frozen")
+            raise RuntimeError(f"the model has no frozen {name}")
         if _checksum(parameters[name]) != checksum:
             raise ConfigError(
                 f"{name!r} has other values than in the run, where it was frozen: put back the "
                 "model that the run was trained with, or pass the same target"
             )
-    own = {name: parameters[name].detach() for name in sums}
-    model.load_state_dict({**state["model"], **own})
+    # Copying the frozen ones onto themselves would count as a change.
+    found = model.load_state_dict(state["model"], strict=False)
+    if found.unexpected_keys or set(found.missing_keys) - sums.keys():
+        raise RuntimeError(f"{found.unexpected_keys or found.missing_keys} do not fit")
 
 
 def _frozen(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -111,9 +111,10 @@ def test_a_task_of_its_own_kind_is_reproducible_and_resumes(tmp_path: Path) -> N
 def _stopped_half_way(tables: dict[str, object], folder: Path) -> None:
     class Stopping(Drawn):
         def batch_loss(self, model: nn.Module, data: Data, index: Tensor) -> Tensor:
-            if getattr(model.generator.usage, "shots", 0) > 0 and folder.joinpath(
-                "metrics.csv"
-            ).read_text("utf-8").count("\n") > 2:
+            if (
+                getattr(model.generator.usage, "shots", 0) > 0
+                and folder.joinpath("metrics.csv").read_text("utf-8").count("\n") > 2
+            ):
                 raise KeyboardInterrupt
             return super().batch_loss(model, data, index)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from qt_hw.errors import InputError, StorageError
 from qt_hw.tasks.language.gain import without_gains
+from qt_hw.tasks.language.vendors import vendor
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -67,11 +69,12 @@ def write_adapter(model: PeftModel, folder: Path, *, name: str, with_base: bool)
     made = folder.with_name(folder.name + ".tmp")
     try:
         shutil.rmtree(made, ignore_errors=True)
-        # The modules' own weights are the model's: embeddings are not adapters here.
-        model.save_pretrained(str(made), save_embedding_layers=False)
-        if with_base:
-            # It takes the adapters out of the model, so that its names are the ordinary ones.
-            _plain(model).save_pretrained(str(made / "base"))
+        with _without_bars():
+            # The modules' own weights are the model's: embeddings are not adapters here.
+            model.save_pretrained(str(made), save_embedding_layers=False)
+            if with_base:
+                # It takes the adapters out of the model, so that its names are the ordinary ones.
+                _plain(model).save_pretrained(str(made / "base"))
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
     except OSError as error:
@@ -82,3 +85,16 @@ def write_adapter(model: PeftModel, folder: Path, *, name: str, with_base: bool)
 def _plain(model: PeftModel) -> Any:
     unloaded: Any = model.unload() if hasattr(model.base_model, "unload") else model.base_model
     return unloaded
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Keep transformers from drawing a bar for each file."""
+    bars: Any = vendor("transformers").utils.logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()

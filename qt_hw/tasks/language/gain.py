@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -29,5 +33,9 @@ def without_gains(model: nn.Module) -> nn.Module:
     """Multiply the gains into their weights and return the changed ``model``."""
     for module in list(model.modules()):
         if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+            weight = cast("Tensor", module.weight).detach().clone()
+            # torch's own removal would change the class, which copies of the module share.
+            module.__class__ = parametrize.type_before_parametrizations(module)
+            del module.parametrizations
+            module.register_parameter("weight", nn.Parameter(weight))
     return model

@@ -43,7 +43,7 @@ class CausalLM(nn.Module):
         self.context = None if longest is None else int(longest) - virtual
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Return logits ``(B, L, vocabulary)`` of tokens ``(B, L)``; position k tells token k + 1."""
+        """Return logits ``(B, L, vocabulary)`` of tokens ``(B, L)``; k tells k + 1."""
         logits = cast("Tensor", self.peft(input_ids=ids, use_cache=False).logits)
         return logits[:, -ids.shape[1] :]  # a prompt's virtual tokens come first
 

@@ -1,0 +1,134 @@
+"""Language models with adapters as targets: what is generated, trained and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from qt_hw import QuantumTrain
+from qt_hw.circuits.builtin import RyCnot
+from qt_hw.errors import DataError, InputError, UnknownName
+from qt_hw.model.mapping import MlpMapping
+from qt_hw.model.target import Target
+from qt_hw.tasks import build_target, target_info
+from qt_hw.tasks.language.adapters import adapter_names
+from qt_hw.training.build import make_ansatz, make_mapping, make_scaling
+from qt_hw.training.loading import load_config
+
+TINY = {"width": 16, "context": 40, "pretrain_steps": 0}
+IDS = torch.arange(48).reshape(2, 24) % 257
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QT_HW_DATA", str(tmp_path / "data"))
+
+
+def build(**options: Any) -> nn.Module:
+    generator = torch.Generator().manual_seed(0)
+    return build_target("causal-lm", generator, options={**TINY, **options})
+
+
+def drawn(target: Target) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    found = {}
+    for slot in target.slots:
+        value = slot.mean + 0.05 * torch.randn(slot.shape, generator=generator)
+        found[slot.name] = value.requires_grad_()
+    return found
+
+
+@pytest.mark.parametrize("adapter", ["lora", "dora", "prefix", "prompt", "ia3", "bottleneck"])
+def test_gradients_reach_every_adapter_and_nothing_else(adapter: str) -> None:
+    network = build(adapter=adapter)
+    info = target_info("causal-lm", {**TINY, "adapter": adapter})
+    assert info.n_weights == sum(p.numel() for p in network.parameters())
+    assert info.select == adapter_names(network)
+    target = Target(network, info.select).eval()
+    tensors = drawn(target)
+    output = target.call(tensors, IDS)
+    assert isinstance(output, Tensor)
+    assert output.shape == (2, 24, 257)
+    output[..., :7].square().sum().backward()
+    for name, tensor in tensors.items():
+        assert tensor.grad is not None, name
+        assert tensor.grad.abs().sum() > 0, name
+    assert not any(p.requires_grad for p in target.parameters())
+    torch.testing.assert_close(target.filled(tensors)(IDS), output, rtol=0, atol=1e-6)
+
+
+def test_gpt2_has_the_papers_numbers() -> None:
+    config = load_config("gpt2-lora-qpa", ['target.options.model="gpt2-random"'])
+    info = target_info("causal-lm", config.target.options)
+    # GPT-2's 124,439,808 parameters (embedding and lm_head tied, counted once) and the LoRA's.
+    assert info.n_weights == 124_439_808 + 204_100
+    assert info.select is not None
+    assert [name.split(".")[-3] for name in info.select] == ["lora_A", "lora_B"]
+    shapes = [(4, 768), (50_257, 4)]
+    model = QuantumTrain(
+        nn.ParameterList([nn.Parameter(torch.ones(shape)) for shape in shapes]),
+        ansatz=make_ansatz(config.ansatz),
+        mapping=make_mapping(config.mapping),
+        scaling=make_scaling(config.scaling),
+    )
+    report = model.parameter_report()
+    assert (report.n_generated, report.n_trained) == (204_100, 106_264)
+    assert (report.n_qubits, report.bins_used) == (7, 100)
+
+
+def test_a_gain_of_zero_leaves_the_model_as_it_is_and_is_trained() -> None:
+    modules = "c_attn,lm_head"
+    network, plain = build(gain="zero", modules=modules), build(modules=modules)
+    select = target_info("causal-lm", {**TINY, "gain": "zero", "modules": modules}).select
+    model = QuantumTrain(
+        network, ansatz=RyCnot(4, 2), mapping=MlpMapping((4,), chunk_size=256), select=select
+    )
+    # An ordinary LoRA starts at zero.
+    torch.testing.assert_close(model(IDS), plain(IDS))
+    gains = [p for n, p in model.named_parameters() if n.endswith(".gain")]
+    assert len(gains) == 3
+    model(IDS).square().sum().backward()
+    assert all(gain.grad is not None and gain.grad.abs() > 0 for gain in gains)
+
+
+def test_pre_training_is_kept_and_the_same_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"pretrain_steps": 3}
+    one = build(**options)
+    assert "3 steps, once" in capsys.readouterr().err
+    (file,) = (tmp_path / "data" / "language").iterdir()
+    two = build(**options)
+    assert not capsys.readouterr().err
+    monkeypatch.setenv("QT_HW_DATA", str(tmp_path / "other"))
+    three = build(**options)
+    for other in (two, three):
+        for a, b in zip(one.parameters(), other.parameters(), strict=True):
+            assert torch.equal(a, b)
+    monkeypatch.setenv("QT_HW_DATA", str(tmp_path / "data"))
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"is damaged .*: delete it and run again"):
+        build(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"modules": "nope"}, InputError, "no module 'nope'.*c_attn, c_fc, c_proj, lm_head"),
+        ({"adapter": "lorra"}, UnknownName, "unknown adapter 'lorra'; did you mean 'lora'"),
+        ({"adapter": "prompt", "modules": "c_attn"}, InputError, "takes no target.options.modules"),
+        ({"gain": "zero", "adapter": "prefix"}, InputError, "belongs to lora and dora"),
+        ({"gain": "one"}, UnknownName, "unknown target.options.gain 'one'"),
+        ({"peft_nope": 1}, UnknownName, "peft_nope"),
+        ({"rnak": 4}, UnknownName, "did you mean 'rank'"),
+        ({"rank": 0}, InputError, "at least 1"),
+        ({"heads": 3}, InputError, "does not divide"),
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, Any], error: type, said: str) -> None:
+    with pytest.raises(error, match=said):
+        build(**options)
