@@ -20,6 +20,10 @@ SEEDS, STEPS, SHOTS, TRAINED_SHOTS = 2, 10, [64, 256, 1024], [256]
 NOISY = {"backend": "aer", "noise": "depolarizing(p1=5e-4, p2=1e-2) + readout(p=0.03)"}
 CONTROLS = ["uniform"]
 """,
+    "04_language_model_adapters": """
+STEPS, SHOTS, REPEATS = 10, [256, 4096], 2
+PRETRAINING = {"pretrain_steps": 20, "width": 16}
+""",
     "05_forecasting": "STEPS, SHOTS, REPEATS, CONTROLS = 20, [256, 4096], 2, {}",
     "06_reinforcement_learning": """
 SEEDS, UPDATES, EPISODES, TESTS, MAX_STEPS, SHOTS, FEWER = 1, 4, 2, 5, 20, 256, [64, 256]
@@ -41,6 +45,14 @@ SAID = {
         "smallest p = 2/2^2 = 0.5000",
         "study/report.html",
     ],
+    "04_language_model_adapters": [
+        "generated            1,152",
+        "quantum           1,056",
+        "4,096 shots: perplexity",
+        "adapter: 1,152 weights of causal-lm",
+        "largest difference of the logits",
+        "unknown adapter 'lorra'; did you mean 'lora'",
+    ],
     "05_forecasting": [
         "12 h ahead: NSE of persistence 0.321",
         "quantum           286",
@@ -59,6 +71,7 @@ FIGURES = {
     "01_run_on_a_simulator": 4,
     "02_submit_to_a_qpu": 1,
     "03_shot_noise_robustness": 4,
+    "04_language_model_adapters": 3,
     "05_forecasting": 4,
     "06_reinforcement_learning": 4,
 }

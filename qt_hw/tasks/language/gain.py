@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import cast
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
