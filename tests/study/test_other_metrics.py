@@ -232,8 +232,12 @@ def test_laws_of_the_page_tell_shots_for_the_losses_of_their_metric() -> None:
 
 
 def test_the_program_prints_each_task_in_its_unit(
-    tmp_path: Path, summary: Summary, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    summary: Summary,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     write_json(tmp_path / "summary.json", summary.to_dict())
     print_conclusions(tmp_path)
     lines = capsys.readouterr().out.splitlines()
