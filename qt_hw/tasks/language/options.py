@@ -35,6 +35,7 @@ class ModelOptions:
         tokens: Virtual tokens of a prefix or prompt.
         gain: ``"zero"``: one trained factor on each LoRA starts at zero, so that the model starts
             as it is although both factors of the LoRA are generated. ``"none"``: no such factor.
+            A DoRA's magnitudes are generated too, so it starts with a change all the same.
         width: Of tiny-gpt2.
         layers: Of tiny-gpt2.
         heads: Of tiny-gpt2; they divide ``width``.
