@@ -125,20 +125,29 @@ def test_address_without_a_cluster_is_refused_at_once(tmp_path: Path) -> None:
             RayPool(tmp_path, address)
 
 
-@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request", b"", None])
-def test_other_servers_are_refused(tmp_path: Path, said: bytes | None) -> None:
-    """One that answers something else, one that hangs up, and one that says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-        asked = threads.submit(RayPool, tmp_path, address, timeout=0.5)
+@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request", b""])
+def test_other_servers_are_refused(tmp_path: Path, said: bytes) -> None:
+    """One that answers something else, and one that hangs up."""
+
+    def answer(server: socket.socket) -> None:
         client, _ = server.accept()
         with client:
-            if said is not None:
-                client.recv(100)
-                client.sendall(said)
-                client.shutdown(socket.SHUT_RDWR)
-            with pytest.raises(InputError, match="no Ray cluster at"):
-                asked.result(timeout=5.0)
+            client.recv(100)
+            client.sendall(said)
+
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        answered = threads.submit(answer, server)
+        with pytest.raises(InputError, match="no Ray cluster at"):
+            RayPool(tmp_path, address)
+        answered.result(timeout=5.0)
+
+
+def test_a_silent_server_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(InputError, match="no Ray cluster at"):
+            RayPool(tmp_path, address, timeout=0.2)
 
 
 def test_no_jobs_are_refused(tmp_path: Path) -> None:
