@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from qt_hw_braket.standin import FAULTS, Standin, redirected, rehearse
 from qt_hw_braket.standin.capabilities import GATES
 from qt_hw_braket.standin.programs import parse, probabilities
 from qt_hw_braket.standin.refusal import Refusal
+from qt_hw_braket.standin.tasks import present
 from tests.backends.braket_cases import batch, creations
 
 PLACE = ("amazon-braket-rehearsal", "tests")
@@ -193,28 +194,34 @@ def test_a_new_process_has_the_same_tasks(
     assert len(standin.tasks()) == 1
 
 
-def test_a_task_waits_runs_and_ends(tmp_path: Path) -> None:
-    with Standin(tmp_path, queue_seconds=0.5, run_seconds=0.5) as standin, redirected(standin.url):
+def pass_time(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    """Let the stand-in believe that it is so much later than it is."""
+    monkeypatch.setattr(
+        "qt_hw_braket.standin.server.present", lambda: present() + timedelta(seconds=seconds)
+    )
+
+
+def test_a_task_waits_runs_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Standin(tmp_path, queue_seconds=60, run_seconds=60) as standin, redirected(standin.url):
         backend = open_device("forte-1", {})
-        wanted = batch(backend, 1)
-        job = backend.submit(wanted, "qthw-1")
-        seen = []
-        while not seen or seen[-1] is not JobStatus.DONE:
-            state = job.status()
-            if state not in seen[-1:]:
-                seen.append(state)
-                assert standin.billed_usd() == (16.3 if state is JobStatus.DONE else 0.0)
-            time.sleep(0.02)
-        assert seen == [JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.DONE]
+        job = backend.submit(batch(backend, 1), "qthw-1")
+        for seconds, state, usd in (
+            (0, JobStatus.QUEUED, 0.0),
+            (60, JobStatus.RUNNING, 0.0),
+            (120, JobStatus.DONE, 16.3),
+        ):
+            pass_time(monkeypatch, seconds)
+            assert job.status() is state
+            assert standin.billed_usd() == usd
 
 
 def test_new_tasks_may_be_missing_from_searches(
     standin: Standin, backend: BraketDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(standin, "search_lag", 0.4)
+    monkeypatch.setattr(standin, "search_lag", 120.0)
     job = backend.submit(batch(backend, 1), "qthw-1")
     assert backend.find("qthw-1") == []
-    time.sleep(0.5)
+    pass_time(monkeypatch, 120)
     assert [found.id for found in backend.find("qthw-1")] == [job.id]
 
 

@@ -498,7 +498,6 @@ def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
                 job = submit(device, shots=100, values=values)
                 while job.status() == "QUEUED":
                     time.sleep(0.01)
-                assert job.status() == "RUNNING"
             process.kill()
         return str(job.job_id())
 

@@ -26,6 +26,20 @@ VENDORS = pytest.mark.parametrize("name", ["ibm", "braket"])
 DAYS = 3
 
 
+class AfterTheJobs(Fault):
+    """A search that is answered when all jobs have ended."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__(method="GET", path=r"/jobs$", action="sleep")
+        self.cloud = cloud
+
+    def hits(self, request: Request) -> bool:
+        hit = super().hits(request)
+        if hit:
+            wait_for_end(self.cloud)
+        return hit
+
+
 def refused(seen: Seen, cloud: Cloud, code: int, pattern: str) -> None:
     """Check a submission that made no job."""
     assert seen.code == code
@@ -88,9 +102,7 @@ def test_the_second_job_of_the_clients_own_retry(begin: Begin, user: User, in_ti
     if in_time:
         cloud.hold()
     else:  # the search takes longer than both jobs
-        cloud.standin.faults.append(
-            Fault(method="GET", path=r"/jobs$", action="sleep", seconds=1.5)
-        )
+        cloud.standin.faults.append(AfterTheJobs(cloud))
     cloud.options += ("--option", "retry_posts=true")
     seen = user.submits(cloud)
     assert seen.code == 0

@@ -20,11 +20,11 @@ from qt_hw.study.pools.pool import Job, Outcome, Pool
 from qt_hw.study.pools.ray_pool import RayPool
 from qt_hw.study.pools.ray_task import TOKEN
 
-#: A dead node is noticed within a second instead of half a minute.
+#: A dead node is noticed within a second instead of half a minute; a slow one has its time.
 QUICK = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 200,
-    "health_check_timeout_ms": 500,
+    "health_check_timeout_ms": 10_000,
     "health_check_failure_threshold": 3,
 }
 
@@ -34,7 +34,7 @@ def job(name: str, **values: Any) -> Job:
     return Job(id=name, payload=json.dumps({"name": name, **values}), needs=needs)
 
 
-def drain(pool: Pool, seconds: float = 30.0) -> dict[str, Outcome]:
+def drain(pool: Pool, seconds: float = 120.0) -> dict[str, Outcome]:
     end, found = time.monotonic() + seconds, dict[str, Outcome]()
     while pool.running:
         assert time.monotonic() < end, pool.running
@@ -44,7 +44,7 @@ def drain(pool: Pool, seconds: float = 30.0) -> dict[str, Outcome]:
 
 def places(begun: Path, count: int) -> dict[str, dict[str, Any]]:
     """Return who computes what, as soon as ``count`` cells have begun."""
-    end = time.monotonic() + 20.0
+    end = time.monotonic() + 60.0
     while len(found := sorted(begun.glob("*.json"))) < count:
         assert time.monotonic() < end, found
         time.sleep(0.02)
@@ -53,7 +53,7 @@ def places(begun: Path, count: int) -> dict[str, dict[str, Any]]:
 
 def wait_for_end(pid: int) -> None:
     """Wait until a process is gone, as those of a removed node are."""
-    end = time.monotonic() + 10.0
+    end = time.monotonic() + 60.0
     while Path(f"/proc/{pid}").exists():
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -127,7 +127,7 @@ def test_plots_follow_the_width(browser: Any, page: Path) -> None:
     };
     look();
     """
-    browser.set_script_timeout(10)
+    browser.set_script_timeout(60)
     assert browser.execute_async_script(fits)
 
 

@@ -164,7 +164,7 @@ def _wait_for_progress(process: _Process, out: Path, steps: int) -> None:
 @pytest.mark.slow
 def test_a_run_killed_at_random_moments_ends_as_the_undisturbed_one(tmp_path: Path) -> None:
     """SIGKILL three times, somewhere in steps, evaluations and the writing of checkpoints."""
-    changes = ("optimizer.steps=30", "optimizer.eval_every=2", "optimizer.checkpoint_every=1")
+    changes = ("optimizer.steps=40", "optimizer.eval_every=2", "optimizer.checkpoint_every=1")
     config = tmp_path / "run.toml"
     config.write_text(to_toml(small_config(*changes)))
     assert _Process(config, tmp_path / "whole").wait() == 0
@@ -178,4 +178,4 @@ def test_a_run_killed_at_random_moments_ends_as_the_undisturbed_one(tmp_path: Pa
     assert killed == 3
     assert not Run.open(cut).finished
     assert _Process(config, cut).wait() == 0
-    _same_run(Run.open(tmp_path / "whole"), Run.open(cut), last=30)
+    _same_run(Run.open(tmp_path / "whole"), Run.open(cut), last=40)
