@@ -88,7 +88,7 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     notebook = nbformat.read(path, as_version=4)
     make_small(notebook, SMALL.get(path.stem, ""))
     client = NotebookClient(
-        notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(work)}}
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(work)}}
     )
     client.execute()
     made = [output for cell in notebook.cells for output in outputs(cell)]
