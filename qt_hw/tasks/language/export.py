@@ -39,7 +39,7 @@ def export_adapter(trained: object, folder: str | Path) -> dict[str, Any]:
         What was written: method, model, number of adapter weights.
 
     Raises:
-        InputError: ``trained`` has no adapters of PEFT.
+        InputError: ``trained`` has no adapters of PEFT, or ``folder`` holds something else.
         StorageError: The folder cannot be written, or the run is not finished.
     """
     module = trained.export() if isinstance(trained, _Exports) else trained
@@ -61,8 +61,10 @@ def write_adapter(model: PeftModel, folder: Path, *, name: str, with_base: bool)
         with_base: Whether the model without adapters is written too, to ``folder/base``.
 
     Raises:
+        InputError: The folder holds something else than an earlier export.
         StorageError: The folder cannot be written.
     """
+    _check_replaceable(folder := folder.absolute())
     without_gains(model)
     config = model.active_peft_config
     config.base_model_name_or_path = "base" if with_base else name
@@ -80,6 +82,16 @@ def write_adapter(model: PeftModel, folder: Path, *, name: str, with_base: bool)
     except OSError as error:
         raise StorageError(f"cannot write {folder}: {error.strerror or error}") from error
     return {"method": str(config.peft_type.value), "model": name, "folder": str(folder)}
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuse to delete what is no export."""
+    try:
+        foreign = folder.exists() and not (folder / "adapter_config.json").is_file()
+        if foreign and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder} is not an earlier export: name a new folder")
+    except OSError as error:
+        raise StorageError(f"cannot read {folder}: {error.strerror or error}") from error
 
 
 def _plain(model: PeftModel) -> Any:

@@ -101,6 +101,10 @@ def test_a_pair_of_runs_and_its_export(tmp_path: Path) -> None:
     assert described["weights"] == run.manifest["parameters"]["n_generated"]
     with pytest.raises(InputError, match="already exists; add --force"):
         export_run(run, tmp_path / "adapter")
+    export_run(run, tmp_path / "adapter", force=True)
+    with pytest.raises(InputError, match="run is not an earlier export: name a new folder"):
+        export_run(run, tmp_path / "run", force=True)
+    assert (tmp_path / "run" / "comparison.csv").is_file()
     base = AutoModelForCausalLM.from_pretrained(tmp_path / "adapter" / "base")
     loaded = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
     ids = get_task("language", length=16, test_size=4).load().test[0]
