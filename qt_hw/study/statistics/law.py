@@ -20,6 +20,7 @@ FEWEST_SHOT_COUNTS = 3
 """Of a fit: two for the law and one that could disagree with it."""
 
 _CONFIDENCE, _RESAMPLES = 0.95, 1_000
+_ROUNDING = 1e-9  # drops that follow the law exactly leave an interval no wider than their rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +145,7 @@ def fit_law(
         coefficient=coefficient,
         floor=offset,
         exponent=exponent,
-        consistent=exponent.low <= 0.5 <= exponent.high,
+        consistent=exponent.low - _ROUNDING <= 0.5 <= exponent.high + _ROUNDING,
         free=(float(free[0, 0]), float(free[0, 1]), exponent.value),
         samples=law[1:],
         free_samples=free[1:],
