@@ -43,13 +43,21 @@ def read_tracks(paths: Sequence[Path], basin: str | None) -> tuple[list[Storm], 
         basin: See ``read_ibtracs``; CMA files are of the western North Pacific anyway.
 
     Raises:
-        DataError: A file is of another format or damaged, or there is no storm.
+        DataError: A file is of another format or damaged, two hold the same storm, or there is
+            no storm.
     """
     storms: list[Storm] = []
+    places: dict[str, Path] = {}
     formats, spurs = set(), 0
     for path in paths:
         kind, found, left_out = _read(path, basin)
         formats.add(kind)
+        if twice := next((storm for storm in found if storm.id in places), None):
+            raise DataError(
+                f"{path} holds the storm {twice.id} ({twice.name}), as {places[twice.id]} does: "
+                "leave out one of the files"
+            )
+        places |= {storm.id: path for storm in found}
         storms += found
         spurs += left_out
     if not storms:

@@ -99,6 +99,13 @@ def test_a_cma_line_may_have_a_seventh_value(tmp_path):
     assert storms[0].wind.tolist() == [13.0]
 
 
+def test_a_storm_in_two_files_is_counted_once_or_not_at_all(tmp_path):
+    for name in ("since1980.csv", "last3years.csv"):
+        ibtracs(tmp_path / name, [("2018250N12179", START, 6, [(10, 140, " ")] * 3)])
+    with pytest.raises(DataError, match=r"since1980.csv holds the storm 2018.* as .*last3years"):
+        read_tracks(track_files(str(tmp_path)), "WP")
+
+
 def test_a_folder_is_read_file_by_file_oldest_storm_first(tmp_path):
     later, earlier = datetime(2018, 1, 1), datetime(2017, 1, 1)
     _lines(tmp_path, *cma_lines(later, [(96, 1351, 13)]), name="a.txt")
