@@ -64,13 +64,13 @@ class TargetConfig(_Table):
 
     ``activation`` replaces the network's own; ``select`` holds names or shell patterns of
     parameters, without it the network says what is generated (all, or its adapters). ``options``
-    are the network's own.
+    are the network's own, a list as a tuple.
     """
 
     name: str
     activation: Literal["none", "relu", "tanh"] | None = None
     select: tuple[str, ...] | None = None
-    options: dict[str, Scalar] | None = None
+    options: dict[str, Option] | None = None
 
 
 class FactorConfig(_Table):

@@ -43,6 +43,7 @@ def adapted(base: PreTrainedModel, options: ModelOptions) -> PeftModel | PreTrai
     """
     _check_modules(base, options.names)
     if options.adapter == "bottleneck":
+        _check_bottleneck(options)
         return with_bottlenecks(base.requires_grad_(False), options.names, options.rank)
     config = _config(options)
     peft: Any = vendor("peft")
@@ -51,10 +52,11 @@ def adapted(base: PreTrainedModel, options: ModelOptions) -> PeftModel | PreTrai
         warnings.simplefilter("ignore")
         try:
             model: PeftModel = peft.get_peft_model(base, config)
-        except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
+        # RuntimeError, of which NotImplementedError is one, says what has no value on "meta".
+        except (ValueError, TypeError, RuntimeError, AttributeError) as error:
             raise InputError(
-                f"the adapter {options.adapter!r} cannot be put on {options.model!r} ({reason}): "
+                f"the adapter {options.adapter!r} cannot be put on {options.model!r} "
+                f"({_reason(error)}): "
                 f"set target.options.modules to some of {_listed(base)}, or another adapter"
             ) from error
     if options.gain == "zero":
@@ -107,9 +109,28 @@ def _config(options: ModelOptions) -> PeftConfig:
     for key, value in options.peft.items():
         if key not in known:
             raise UnknownName(f"option of the adapter {options.adapter!r}", PEFT + key, _own(known))
-        found[key] = value
-    config: PeftConfig = kind(**found)
+        found[key] = list(value) if isinstance(value, tuple) else value  # PEFT asks for lists
+    try:
+        config: PeftConfig = kind(**found)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"the adapter {options.adapter!r} does not take these options ({_reason(error)}): its "
+            f"own are set as target.options.{PEFT}NAME"
+        ) from error
     return config
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _check_bottleneck(options: ModelOptions) -> None:
+    """Refuse options that bottlenecks, which are not PEFT's, would pass over in silence."""
+    if options.peft:
+        key = next(iter(options.peft))
+        raise InputError(f"target.options.{PEFT}{key} belongs to PEFT, not to 'bottleneck'")
+    if options.gain == "zero":
+        raise InputError("target.options.gain = 'zero' belongs to lora and dora, not to bottleneck")
 
 
 def _own(known: set[str]) -> tuple[str, ...]:

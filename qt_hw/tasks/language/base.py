@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 
 from qt_hw.errors import DataError, QtHwError
 from qt_hw.tasks.language.options import BUILT_IN, ModelOptions
@@ -89,7 +90,15 @@ def build_base(options: ModelOptions, seed: int) -> PreTrainedModel:
             model = transformers.AutoModelForCausalLM.from_config(base_config(options))
     else:
         with _loading(options.model) as path:
-            model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+            model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+                path, dtype=torch.float32, output_loading_info=True
+            )
+            if missing := sorted(loading["missing_keys"]):
+                # They would be drawn at random, anew for each twin and each resumed run.
+                raise DataError(
+                    f"the model {options.model!r} comes without its weights {missing[0]!r}: set "
+                    "target.options.model to one that was saved as a causal language model"
+                )
     return model.requires_grad_(False)
 
 
@@ -114,7 +123,7 @@ def _loading(name: str) -> Iterator[str]:
         yield str(path) if path.exists() else name
     except QtHwError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
             f"cannot load the model {name!r} ({reason}): set target.options.model to "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -38,9 +38,9 @@ class Bottleneck(nn.Module):
             nn.init.normal_(dense.weight, std=_SPREAD)
             nn.init.zeros_(dense.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *inputs: object, **named: object) -> Tensor:
         """Return the layer's output with the adapter's change added."""
-        y = cast("Tensor", self.layer(x))
+        y = cast("Tensor", self.layer(*inputs, **named))
         return y + cast("Tensor", self.up(F.gelu(self.down(y))))
 
 
@@ -62,9 +62,10 @@ def with_bottlenecks(model: PreTrainedModel, names: Sequence[str], width: int) -
             f"the model has none of {', '.join(wanted)} to put bottlenecks behind: set "
             "target.options.modules to the name of its feed-forward layers"
         )
-    for path in paths:
+    size = int(cast("Any", model.config).get_text_config().hidden_size)
+    for path in reversed(paths):  # what is inside of another named module comes first
         above, _, name = path.rpartition(".")
         owner = model.get_submodule(above)
-        adapter = Bottleneck(getattr(owner, name), int(model.config.hidden_size), width)
+        adapter = Bottleneck(getattr(owner, name), size, width)
         setattr(owner, name, adapter)
     return model

@@ -68,6 +68,9 @@ def write_adapter(model: PeftModel, folder: Path, *, name: str, with_base: bool)
     without_gains(model)
     config = model.active_peft_config
     config.base_model_name_or_path = "base" if with_base else name
+    if with_base and hasattr(config, "init_lora_weights"):
+        # PiSSA and its kin have changed the base, which is written as it is now: once is enough.
+        config.init_lora_weights = True
     made = folder.with_name(folder.name + ".tmp")
     try:
         shutil.rmtree(made, ignore_errors=True)

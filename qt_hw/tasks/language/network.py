@@ -35,7 +35,8 @@ class CausalLM(nn.Module):
         super().__init__()
         self.peft = peft
         self.name, self.built_here = name, built_here
-        config: Any = peft.config
+        # Of a model that also sees, what is said of its language part.
+        config: Any = cast("Any", peft.config).get_text_config()
         self.vocabulary = int(config.vocab_size)
         longest = getattr(config, "max_position_embeddings", None)
         method = getattr(peft, "active_peft_config", None)  # bottlenecks are none of PEFT

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from qt_hw.errors import DataError, InputError, UnknownName
 from qt_hw.tasks.metric import Metric
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from qt_hw.tasks.language.tokens import Tokens
 
 __all__ = ["Language"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +36,9 @@ class Language(Task):
         length: Tokens of a sample.
         stride: Tokens between the starts of two windows; None: ``length``, without overlap.
         packing: ``"windows"`` cuts the joined documents; ``"lines"`` makes a padded sample of
-            each document, as the paper does.
-        keep_empty: Whether empty lines are samples too, as in the paper; only for ``"lines"``.
+            each of their lines, as the paper does.
+        keep_empty: Whether blank lines are samples too, of nothing but padding, as in the paper;
+            only for ``"lines"``.
         train_on_padding: Whether padding counts in the training loss, as in the paper.
         padded_batch: Samples of a batch of ``ppl_padded``.
         train_size: Keep that many training samples, evenly spread; None keeps all.
@@ -157,13 +161,23 @@ class Language(Task):
         """Pass one sample through a copy of ``target``.
 
         Raises:
-            InputError: Its vocabulary or context is too small, or its output is no logits.
+            InputError: Its vocabulary or context is too small, its output is no logits, or it
+                sees the tokens that it is to tell.
         """
+        import torch
         from torch import Tensor
 
         check_parts(data)
         size = int(str(data.description["vocabulary"]))
-        _check_size("vocabulary", getattr(target, "vocabulary", None), size, _OTHER_TOKENS)
+        vocabulary = getattr(target, "vocabulary", None)
+        _check_size("vocabulary", vocabulary, size, _OTHER_TOKENS)
+        if isinstance(vocabulary, int) and vocabulary > 2 * size:
+            logger.warning(
+                "the target knows %s tokens, the data use %s: %s if it is another",
+                f"{vocabulary:,}",
+                f"{size:,}",
+                _OTHER_TOKENS,
+            )
         length = data.train[0].shape[1]
         _check_size("context", getattr(target, "context", None), length, _SHORTER)
         output = first_output(target, data)
@@ -175,16 +189,29 @@ class Language(Task):
                 f"vocabulary), not {shape}: name a target such as 'causal-lm'"
             )
         _check_size("output", output.shape[2], size, _OTHER_TOKENS)
+        x, y = data.train
+        another = torch.cat([x[:1, :-1], (x[:1, -1:] + 1) % size], 1)
+        shifted = first_output(target, replace(data, train=(another, y[:1])))
+        if not _same_but_the_last(output, shifted):
+            raise InputError(
+                "the target sees the tokens that it is to tell (logits change with a later token): "
+                "its perplexity would mean nothing; take a causal model, or another adapter"
+            )
 
     def _part(
         self, part: str, documents: Sequence[str], tokens: Tokens, size: int | None
     ) -> Packed:
         from qt_hw.tasks.language.packing import pack_lines, pack_windows, spread
+        from qt_hw.tasks.language.text import lines_of
 
-        encoded = tokens.encode(documents)
         if self.packing == "lines":
-            packed = pack_lines(encoded, tokens.end, self.length, keep_empty=self.keep_empty)
+            # WikiText writes a blank line as a space; the published loader makes it empty.
+            lines = [line if line.strip() else "" for text in documents for line in lines_of(text)]
+            packed = pack_lines(
+                tokens.encode(lines), tokens.end, self.length, keep_empty=self.keep_empty
+            )
         else:
+            encoded = tokens.encode(documents)
             packed = pack_windows(encoded, tokens.end, self.length, self.stride or self.length)
         if not _counted(packed):
             raise DataError(f"the {part} part of {self.text!r} has no token to be told")
@@ -219,6 +246,12 @@ def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
 def _check_size(what: str, has: object, needed: int, advice: str) -> None:
     if isinstance(has, int) and has < needed:
         raise InputError(f"the target's {what} is {has:,}, the data need {needed:,}: {advice}")
+
+
+def _same_but_the_last(logits: Tensor, others: object) -> bool:
+    """Return whether logits ``(1, L, V)`` agree before the last position, as far as finite."""
+    difference = (logits - cast("Tensor", others))[:, :-1].abs().max()
+    return not bool(difference > 1e-4 * logits.abs().max())
 
 
 def _counted(packed: Packed) -> int:

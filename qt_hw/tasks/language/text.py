@@ -7,6 +7,7 @@ a little between its versions; their checksums are in the description.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -15,8 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from qt_hw.errors import DataError
+from qt_hw.tasks.files import data_folder
 
-__all__ = ["BUILT_IN", "Text", "read_text"]
+__all__ = ["BUILT_IN", "Text", "lines_of", "read_text"]
 
 BUILT_IN = ("python-docs", "python-code")
 """Names of the texts that ship with Python."""
@@ -56,7 +58,8 @@ def read_text(name: str, test_part: str = "test") -> Text:
         name: ``"python-docs"``: the language reference that ``help()`` shows, whose last tenth is
             for testing. ``"python-code"``: the source of 21 modules of the standard library, the
             last two for testing. A path: a UTF-8 file whose last tenth of lines is for testing, or
-            a folder with the three raw files of WikiText, whose lines are the documents.
+            a folder with the three raw files of WikiText, each of them one document; where it does
+            not exist, the same path in the data folder.
         test_part: Of WikiText ``"test"`` or ``"valid"``.
 
     Raises:
@@ -69,14 +72,29 @@ def read_text(name: str, test_part: str = "test") -> Text:
         sources = [_source(module) for module in _MODULES]
         return _text(name, sources[:-_N_TEST_MODULES], sources[-_N_TEST_MODULES:])
     path = Path(os.path.expanduser(name))
+    if not path.exists() and (data_folder() / path).exists():
+        path = data_folder() / path
     if path.is_dir():
         return _wikitext(path, test_part)
     if not path.exists():
         raise DataError(
-            f"there is no text {name!r}: set task.options.text to {', '.join(BUILT_IN)}, a UTF-8 "
-            f"file, or a folder with {', '.join(WIKI_FILES.values())}"
+            f"there is no text {name!r}, nor is it in {data_folder()}: set task.options.text to "
+            f"{', '.join(BUILT_IN)}, a UTF-8 file, or a folder with "
+            f"{', '.join(WIKI_FILES.values())}"
         )
-    return _halves(str(path), _file(path).splitlines(keepends=True), joined=True)
+    return _halves(str(path), lines_of(_file(path)), joined=True)
+
+
+def lines_of(text: str) -> list[str]:
+    r"""Return the lines of a text with their ends.
+
+    Only a line feed ends one: ``str.splitlines`` would cut at rarer characters too, such as the
+    form feeds of source code, and make other samples than those of the published data.
+
+    >>> lines_of("a\n\nb\x0cc")
+    ['a\n', '\n', 'b\x0cc']
+    """
+    return io.StringIO(text).readlines()
 
 
 def _topics() -> list[str]:
@@ -110,7 +128,7 @@ def _wikitext(folder: Path, test_part: str) -> Text:
                 f"{path.name} is missing in {folder}: unpack the raw version of WikiText-2 there "
                 f"({', '.join(WIKI_FILES.values())})"
             )
-    read = {part: _file(path).splitlines(keepends=True) for part, path in wanted.items()}
+    read = {part: (_file(path),) for part, path in wanted.items()}
     return _text(folder.name, read["train"], read[test_part])
 
 

@@ -122,6 +122,9 @@ def test_pre_training_is_kept_and_the_same_each_time(
         ({"adapter": "lorra"}, UnknownName, "unknown adapter 'lorra'; did you mean 'lora'"),
         ({"adapter": "prompt", "modules": "c_attn"}, InputError, "takes no target.options.modules"),
         ({"gain": "zero", "adapter": "prefix"}, InputError, "belongs to lora and dora"),
+        ({"gain": "zero", "adapter": "bottleneck"}, InputError, "not to bottleneck"),
+        ({"peft_r": 3, "adapter": "bottleneck"}, InputError, "peft_r belongs to PEFT"),
+        ({"peft_init_lora_weights": "loftq"}, InputError, "not take these options .*loftq_config"),
         ({"gain": "one"}, UnknownName, "unknown target.options.gain 'one'"),
         ({"peft_nope": 1}, UnknownName, "peft_nope"),
         ({"rnak": 4}, UnknownName, "did you mean 'rank'"),
@@ -132,3 +135,17 @@ def test_pre_training_is_kept_and_the_same_each_time(
 def test_bad_options_are_refused(options: dict[str, Any], error: type, said: str) -> None:
     with pytest.raises(error, match=said):
         build(**options)
+
+
+def test_bottlenecks_go_behind_layers_of_any_signature_one_inside_another() -> None:
+    from qt_hw.tasks.language.bottleneck import Bottleneck
+
+    class Sum(nn.Module):
+        def forward(self, x: Tensor, *, residual: Tensor) -> Tensor:
+            return x + residual
+
+    x = torch.ones(2, 4)
+    torch.testing.assert_close(Bottleneck(Sum(), 4, 3)(x, residual=x), 2 * x, rtol=0, atol=0.01)
+    network = build(adapter="bottleneck", modules="mlp,c_proj")
+    found = [path for path, m in network.named_modules() if isinstance(m, Bottleneck)]
+    assert len(found) == 6  # attention, the feed-forward layer and its last matrix, twice

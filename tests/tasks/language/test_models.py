@@ -42,8 +42,10 @@ def test_the_facts_of_the_default_are_those_of_what_is_built() -> None:
         {"adapter": "dora", "gain": "zero"},
         {"adapter": "prefix"},
         {"adapter": "prompt"},
+        {"peft_init_lora_weights": "pissa"},  # it changes the model too
+        {"peft_modules_to_save": ("ln_f",)},
     ],
-    ids=lambda options: options.get("adapter", "lora"),
+    ids=lambda options: " ".join(f"{name}={value}" for name, value in options.items()),
 )
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.filterwarnings("ignore::UserWarning")  # what PEFT says of GPT-2's layers
@@ -79,6 +81,55 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
         target_info("causal-lm", {"model": str(tmp_path)})
     with pytest.raises(DataError, match="cannot load the model"):
         target_info("causal-lm", {"model": str(tmp_path / "nowhere")})
+
+
+def _saved(folder: Path, kind: str, **options: Any) -> str:
+    import transformers
+
+    size = {"vocab_size": 257, "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1}
+    size |= {"num_attention_heads": 2, "max_position_embeddings": 32}
+    model, config = getattr(transformers, kind), transformers.LlamaConfig
+    if kind.startswith("Bert"):
+        config = transformers.BertConfig
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model(config(**size, **options)).save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_model_that_lacks_weights_or_whose_file_is_cut_is_refused(tmp_path: Path) -> None:
+    folder, generator = _saved(tmp_path / "headless", "LlamaModel"), torch.Generator()
+    with pytest.raises(DataError, match=r"comes without its weights 'lm_head\.weight'"):
+        build_target("causal-lm", generator, options={"model": folder})
+    file = tmp_path / "headless" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"cannot load the model .*deserializing"):
+        build_target("causal-lm", generator, options={"model": folder})
+
+
+def test_a_model_that_sees_what_it_is_to_tell_is_refused(tmp_path: Path) -> None:
+    task = get_task("language", length=16, train_size=2, test_size=2)
+    for name, decoder in (("blind", True), ("seeing", False)):
+        folder = _saved(tmp_path / name, "BertLMHeadModel", is_decoder=decoder)
+        options = {"model": folder, "modules": "query"}
+        network = build_target("causal-lm", torch.Generator().manual_seed(0), options=options)
+        if decoder:
+            task.check(network, task.load())
+            continue
+        with pytest.raises(InputError, match="sees the tokens that it is to tell"):
+            task.check(network, task.load())
+
+
+def test_another_tokenizer_than_the_models_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = get_task("language", length=16, train_size=2, test_size=2)
+    network = build()
+    task.check(network, task.load())
+    assert not caplog.records
+    network.vocabulary = 50_257
+    task.check(network, task.load())
+    assert "the target knows 50,257 tokens, the data use 257" in caplog.text
 
 
 def test_data_that_do_not_fit_the_model_are_refused() -> None:

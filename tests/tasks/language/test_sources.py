@@ -21,6 +21,14 @@ def test_the_texts_of_python_are_the_same_each_time(name: str) -> None:
     assert not set(one.train) & set(one.test)
 
 
+def test_a_text_is_looked_for_in_the_data_folder_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QT_HW_DATA", str(tmp_path))
+    (tmp_path / "mine.txt").write_text("a line\n" * 20)
+    assert read_text("mine.txt").train == ("a line\n" * 18,)
+
+
 def test_bad_texts_are_named(tmp_path: Path) -> None:
     for name in WIKI_FILES.values():
         (tmp_path / name).write_text(" = Title = \n", encoding="utf-8")

@@ -29,12 +29,26 @@ def wikitext(tmp_path: Path) -> Path:
 def test_wikitext_lines_are_samples_and_empty_ones_may_be(wikitext: Path) -> None:
     options = {"text": str(wikitext), "packing": "lines", "length": 16}
     data = get_task("language", **options).load()
-    # The raw files write an empty line as one space, which is a token here, but never the first.
-    assert data.train[0].shape == (15, 16)
+    assert data.train[0].shape == (6, 16)
+    assert data.description["tokens"] == {"train": 90, "test": 30}
     assert data.description["tokens_cut"]["train"] == 3 * (
         len(" = Robert Boulter = \n") + len(" Robert Boulter is an English film actor . \n") - 32
     )
     assert torch.equal(data.train[1] == IGNORED, data.train[0] == 256)
+    # The raw files write a blank line as one space; the published samples of it are padding alone.
+    blank = get_task("language", **options, keep_empty=True).load()
+    assert blank.train[0].shape == (15, 16)
+    assert (blank.train[0] == 256).all(dim=1).sum() == 9
+    assert blank.description["tokens"] == data.description["tokens"]
+
+
+def test_the_lines_of_a_file_are_samples_and_only_a_line_feed_ends_one(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\x0cline\u2028here\n\n" * 20, encoding="utf-8")
+    data = get_task(
+        "language", text=str(tmp_path / "a.txt"), packing="lines", length=20, keep_empty=False
+    ).load()
+    assert (len(data.train[0]), len(data.test[0])) == (18, 2)
+    assert data.description["tokens_cut"] == {"train": 0, "test": 0}
 
 
 def test_a_file_is_parted_and_windows_cover_it_once(tmp_path: Path) -> None:
