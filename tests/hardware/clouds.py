@@ -252,7 +252,7 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 
 def wait_for_end(cloud: Cloud) -> None:
     """Return when every job has ended at the vendor."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while any(state in ("QUEUED", "RUNNING") for _, state in cloud.jobs()):
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -6,7 +6,6 @@ many jobs there are at the vendor, and that the same command, once the fault is 
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import sqlite3
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from qt_hw.execution.dispatcher import Dispatcher
 from qt_hw.execution.loopback import Fault
 from tests.hardware.clouds import Begin, Cloud, wait_for_end
 from tests.hardware.user import User, ends_well
@@ -99,7 +99,7 @@ def test_a_job_that_stays_queued(begin: Begin, user: User, name: str) -> None:
         assert seen.code == 8
         assert "1 job is queued or running" in seen.problem
     assert "queued" in user.types("status", user.pair).out
-    with long_pauses(), after_polls(cloud, name, 1, interrupt):
+    with ctrl_c_in_a_pause():
         seen = user.collects("--wait")
     assert seen.code == 130
     told = "stopped; the jobs go on at the vendor; go on with: qt-hw collect"
@@ -208,19 +208,12 @@ class after_polls:  # noqa: N801 - reads as a statement
 
 
 @contextmanager
-def long_pauses() -> Iterator[None]:
-    """Let a command that waits be between two polls nearly all the time."""
+def ctrl_c_in_a_pause() -> Iterator[None]:
+    """Press Ctrl-C when a command that waits pauses between two polls, however late that is."""
+    pauses = property(lambda _: lambda seconds: signal.raise_signal(signal.SIGINT), lambda *_: None)
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
-            patch.setattr(f"qt_hw.execution.watch.{name}", 60.0)
+        patch.setattr(Dispatcher, "sleep", pauses, raising=False)
         yield
-
-
-def interrupt(over: threading.Event) -> None:
-    """Press Ctrl-C during a pause; again, should Python have met it in a finalizer."""
-    while not over.wait(1.0):
-        os.kill(os.getpid(), signal.SIGINT)
-        over.wait(5.0)
 
 
 def fill_disk(run: Path, what: str) -> None:

@@ -43,7 +43,7 @@ from tests.execution.killing import Child, kill_points, run_child
 ANSATZ = qt.RyCnot(3, 1)
 ROWS, SHOTS, RUN = 4, 200, "0123456789abcdef"
 #: Seconds after which a child that hangs is ended, which no test takes for a kill.
-LONGEST = 60
+LONGEST = 300
 
 
 class Vendor:

@@ -202,17 +202,19 @@ def test_a_cap_below_one_step_is_refused_before_anything_is_trained(
 
 
 def test_a_rehearsal_is_found_again_and_never_becomes_real(tmp_path: Path, vendor: Vendor) -> None:
-    rehearsal = {"queue_seconds": 0.2}
+    rehearsal = {"queue_seconds": 1e6}
     how = Hardware(waiting=False, rehearsal=rehearsal)
     with pytest.raises(Pending):
         practise(paid(), tmp_path / "run", hardware=how)
     with pytest.raises(InputError, match="is a rehearsal: go on with --rehearse"):
         practise(paid(), tmp_path / "run", resume=True)
+    rehearsed = Vendor(tmp_path / "run" / "rehearsal" / "service" / "paper")
+    rehearsed.set(queue_seconds=0.0)
     done = go_on(tmp_path / "run", hardware=Hardware())
     assert isinstance(done, Run)
     assert done.finished
     assert vendor.jobs() == []
-    assert len(Vendor(tmp_path / "run" / "rehearsal" / "service" / "paper").jobs()) == STEPS + 1
+    assert len(rehearsed.jobs()) == STEPS + 1
     (home,) = homes(tmp_path / "run")
     assert home.rehearsed
 

@@ -52,7 +52,7 @@ def test_a_dropped_connection_is_resumed_where_it_broke(site, remote, tmp_path):
 
 def test_a_stalled_connection_is_resumed(site, remote, tmp_path):
     site.stall_after = [400_000]
-    assert get(remote, tmp_path, timeout=1.0).read_bytes() == BODY
+    assert get(remote, tmp_path, timeout=3.0).read_bytes() == BODY
     assert site.ranges_asked == [None, "bytes=400000-"]
 
 
