@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +22,7 @@ __all__ = [
     "Task",
     "check_count",
     "check_parts",
+    "check_texts",
     "first_output",
     "get_task",
     "get_task_class",
@@ -259,6 +261,17 @@ def check_count(name: str, value: object) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+
+def check_texts(task: Task, names: Sequence[str]) -> None:
+    """Refuse options that are neither None nor text, such as a bare number as a file.
+
+    Raises:
+        InputError: Names the first.
+    """
+    for name in names:
+        if (value := getattr(task, name)) is not None and not isinstance(value, str):
+            raise InputError(f"{name} must be text, got {value!r}")
 
 
 def known_tasks() -> tuple[str, ...]:

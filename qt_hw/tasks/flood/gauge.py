@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,10 +20,7 @@ from qt_hw.tasks.flood.units import Column
 __all__ = ["Table", "read_gauge"]
 
 _COMMENTS = ("#", "//", "%")
-_MISSING = {
-    *("", "na", "n/a", "nan", "null", "none", "-", "--", "---"),
-    *("-999", "-999.0", "-999,0", "-9999", "-9999.0", "-9999,0", "-99999"),
-}
+_MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "--", "---", "-999", "-9999", "-99999"}
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?")
 _USGS_FORMAT = re.compile(r"\d+[sdn]")  # the line of column widths in the USGS' RDB files
 
@@ -120,6 +118,8 @@ def _lines(where: str, text: str) -> Iterator[tuple[int, str]]:
     """Yield the lines that say something, with their numbers."""
     if "\0" in text:
         raise DataError(f"{where} is no text file: export it as CSV")
+    # Not splitlines(), which would also part a line at rarer characters.
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip() and not line.lstrip().startswith(_COMMENTS):
             yield number, line
@@ -128,13 +128,24 @@ def _lines(where: str, text: str) -> Iterator[tuple[int, str]]:
 def _rows(where: str, lines: Sequence[tuple[int, str]], header: Header) -> Iterator[Row]:
     """Yield the cells of each row with its line."""
     for place, (number, line) in enumerate(lines):
-        cells = split(line, header.separator)
+        try:
+            cells = split(line, header.separator)
+        except csv.Error as error:
+            raise DataError(
+                f"{where}, line {number}: {error}: correct or delete the line"
+            ) from error
         if place == 0 and all(_USGS_FORMAT.fullmatch(cell) for cell in cells):
             continue
         if len(cells) < header.width:
             raise DataError(
                 f"{where}, line {number}: {len(cells)} cells, the header in line {header.line} "
                 f"needs {header.width}: complete or delete the line"
+            )
+        if any(cells[len(header.cells) :]):
+            raise DataError(
+                f"{where}, line {number}: {len(cells)} cells, the header in line {header.line} has "
+                f"{len(header.cells)}: name all columns; separate numbers with decimal commas by "
+                "semicolons"
             )
         yield number, cells
     if not lines:
@@ -151,6 +162,7 @@ class _Numbers:
 
     def __init__(self, where: str, missing: Collection[str]) -> None:
         self.where, self.missing = where, missing
+        self.numbers = {_plain(word) for word in missing if _NUMBER.fullmatch(word)}
         self.marks: dict[str, int] = {}
 
     def value(self, line: int, row: Sequence[str], column: Column) -> float:
@@ -168,8 +180,10 @@ class _Numbers:
                 "number; correct or empty the cell, or if it stands for a missing value set "
                 f"missing = {text!r}"
             )
+        # By value: -999 is also written as -999.00.
+        if (number := _plain(text)) in self.numbers:
+            return float("nan")
         self._check_mark(line, text)
-        number = float(text.replace(",", "."))
         if column.kind == "rain" and number < 0:
             raise DataError(
                 f"{self.where}, line {line}: negative rain {text}; if it stands for a missing "
@@ -187,6 +201,10 @@ class _Numbers:
                 f"{self.where}, line {line}: {text!r} has another decimal mark than the numbers "
                 f"from line {other} on: use one for all, without thousands separators"
             )
+
+
+def _plain(text: str) -> float:
+    return float(text.replace(",", "."))
 
 
 def _unique(

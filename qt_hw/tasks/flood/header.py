@@ -74,7 +74,10 @@ def find_header(where: str, lines: Sequence[Numbered], columns: Mapping[str, str
     names = {kind: read_header_cell(header)[0] for kind, header in columns.items()}
     for place, (number, line) in enumerate(lines[:_WITHIN]):
         separator = max(_SEPARATORS, key=line.count)
-        cells = tuple(split(line, separator))
+        try:
+            cells = tuple(split(line, separator))
+        except csv.Error as error:
+            raise DataError(f"{where}, line {number}: {error}: is this a gauge file?") from error
         if len(cells) > 1 and _places(cells, "time", names):
             found = _Finder(where, number, cells, names).columns()
             clock = _clock(cells, found["time"].index)

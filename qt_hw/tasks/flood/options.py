@@ -70,10 +70,11 @@ def column_names(columns: str | None) -> dict[str, str]:
     return found
 
 
-def words(text: str | None) -> tuple[str, ...]:
-    """Return what stands between commas.
+def words(text: str | float | None) -> tuple[str, ...]:
+    """Return what stands between commas; a number is one word.
 
-    >>> words("Eis, -777")
-    ('Eis', '-777')
+    >>> words("Eis, -777"), words(-777)
+    (('Eis', '-777'), ('-777',))
     """
-    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+    whole_text = "" if text is None else str(text)
+    return tuple(part.strip() for part in whole_text.split(",") if part.strip())

@@ -31,6 +31,7 @@ class Series:
         start: When the first step begins, UTC; None where it means nothing.
         source: What the values come from, for messages.
         facts: JSON-ready facts for the manifest.
+        filled: Which values were interpolated, ``(N, F)``; None for none.
     """
 
     names: tuple[str, ...]
@@ -40,6 +41,7 @@ class Series:
     start: datetime | None
     source: str
     facts: dict[str, object]
+    filled: NDArray[np.bool_] | None = None
 
     def time(self, step: int) -> str | None:
         """Return when a step begins, ISO 8601."""
@@ -91,8 +93,11 @@ def regular(table: Table, kinds: Sequence[str], hours: float, max_gap: int) -> S
         source=table.path,
         facts={
             **table.facts,
-            "steps_interpolated": {k: n for k, (_, n) in zip(kinds, filled, strict=True)},
+            "steps_interpolated": {
+                kind: int(own.sum()) for kind, (_, own) in zip(kinds, filled, strict=True)
+            },
         },
+        filled=np.stack([own for _, own in filled], axis=1),
     )
 
 
@@ -130,14 +135,16 @@ def _spacing(table: Table, kind: str) -> float:
     return float(np.median(np.diff(times))) / 3600
 
 
-def _filled(values: NDArray[np.float64], max_gap: int) -> tuple[NDArray[np.float64], int]:
-    """Interpolate gaps of up to ``max_gap`` steps; return also how many steps that were."""
+def _filled(
+    values: NDArray[np.float64], max_gap: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Interpolate gaps of up to ``max_gap`` steps; return also which steps that were."""
     present = np.flatnonzero(np.isfinite(values))
     short = [(a, b) for a, b in pairwise(present.tolist()) if 1 < b - a <= max_gap + 1]
     filled = values.copy()
     for a, b in short:
         filled[a : b + 1] = np.linspace(values[a], values[b], b - a + 1)
-    return filled, sum(b - a - 1 for a, b in short)
+    return filled, np.isfinite(filled) & ~np.isfinite(values)
 
 
 def _text(seconds: float) -> str:

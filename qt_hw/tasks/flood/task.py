@@ -9,7 +9,7 @@ from qt_hw.errors import InputError, UnknownName
 from qt_hw.tasks.flood.options import column_names, leads_of, whole, words
 from qt_hw.tasks.flood.times import hours_of
 from qt_hw.tasks.metric import Metric
-from qt_hw.tasks.task import Data, Task, check_count, check_parts, first_output
+from qt_hw.tasks.task import Data, Task, check_count, check_parts, check_texts, first_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,11 +42,12 @@ class Flood(Task):
 
     Inputs are windows ``(N, length, F)``: the flow, and the rain where there is some. What is to
     be learnt is the flow at each lead time after the window, ``(N, H)``. Training windows end
-    before the first test window begins, and no window crosses a gap. The loss is the mean square
-    error of normalised flows. All other metrics are means over the lead times in the series' own
-    unit (m³/s or m): ``nse``, ``kge``, ``rmse``, ``peak_error`` (of the largest 2 % of the flows)
-    and ``persistence_nse``, the NSE of taking the last observed flow for the forecast. Those of
-    the training part use at most 2,000 of its windows, always the same.
+    before the first test window begins, no window crosses a gap, and none ends in an interpolated
+    value or is to tell one. The loss is the mean square error of normalised flows. All other
+    metrics are means over the lead times in the series' own unit (m³/s or m): ``nse``, ``kge``,
+    ``rmse``, ``peak_error`` (of the largest 2 % of the flows) and ``persistence_nse``, the NSE of
+    taking the last observed flow for the forecast. Those of the training part use at most 2,000 of
+    its windows, always the same.
 
     Attributes:
         source: ``rainfall-runoff``, a simulated catchment in hourly steps (see
@@ -82,7 +83,7 @@ class Flood(Task):
     variable: str | None = None
     rain: bool = True
     time_format: str | None = None
-    missing: str | None = None
+    missing: str | float | None = None
     step: str = "1h"
     max_gap: int = 6
     length: int = 24
@@ -95,12 +96,15 @@ class Flood(Task):
 
     def __post_init__(self) -> None:
         """Check the options."""
+        check_texts(self, ("file", "columns", "time_format"))
         self._check_source()
         leads_of(self.lead)
         column_names(self.columns)
         hours_of("step", self.step)
         for option, least in (("length", 1), ("max_gap", 0), ("seed", 0)):
             whole(option, getattr(self, option), least)
+        if self.seed >= 2**32:
+            raise InputError(f"seed must be below 2^32, got {self.seed}")
         for option in ("rain", "every_step"):
             if not isinstance(getattr(self, option), bool):
                 raise InputError(f"{option} must be true or false, got {getattr(self, option)!r}")

@@ -65,11 +65,14 @@ class TimeReader:
         """
         try:
             moment = self._parsed(text)
-        except ValueError:
-            raise DataError(
-                f"{self.where}, line {line}: {text!r} is no time; write it as 2020-12-31 23:45, or "
-                "set time_format, e.g. time_format = '%d/%m/%Y %H:%M'"
-            ) from None
+        except (ValueError, OverflowError):
+            problem = (
+                "is no time; write it as 2020-12-31 23:45, or set time_format, e.g. time_format = "
+                "'%d/%m/%Y %H:%M'"
+                if self.pattern is None
+                else f"is not written as time_format = {self.pattern!r} says; correct either"
+            )
+            raise DataError(f"{self.where}, line {line}: {text!r} {problem}") from None
         zone = moment.tzinfo is not None
         if self._zone is not None and zone != self._zone:
             raise DataError(

@@ -51,6 +51,8 @@ def split_windows(
     """Choose windows of which none crosses a gap and no training window meets a test window.
 
     A window is ``length`` steps of input and the steps up to the longest lead time after them.
+    One whose last input is interpolated would know what follows the gap, and one with an
+    interpolated flow to forecast would measure a straight line: both are left out.
     The last ``test_size`` windows are for testing (a fifth, if None), the last ``train_size`` of
     those that end before the first of these begins for training (all, if None).
 
@@ -60,13 +62,13 @@ def split_windows(
     reach = length + max(leads)
     stretches = series.stretches
     starts = [np.arange(a, b - reach + 1, dtype=np.int64) for a, b in stretches]
-    all_starts = np.concatenate([np.empty(0, np.int64), *starts])
+    all_starts = _measured(series, np.concatenate([np.empty(0, np.int64), *starts]), length, leads)
     if not len(all_starts):
         longest = max((b - a for a, b in stretches), default=0)
         raise DataError(
             f"{series.source}: the longest stretch without a gap has {longest:,} steps, a window "
-            f"needs {reach:,} (length {length} + lead {max(leads)}): raise max_gap, or lower "
-            "length or lead"
+            f"needs {reach:,} (length {length} + lead {max(leads)}) that ends in measured values: "
+            "raise max_gap, or lower length or lead"
         )
     n_test = max(1, len(all_starts) // _TEST_SHARE) if test_size is None else test_size
     test = all_starts[-n_test:]
@@ -74,6 +76,19 @@ def split_windows(
     train = before if train_size is None else before[-train_size:]
     _check_enough(series, len(all_starts), (len(train), train_size), (len(test), n_test))
     return Split(train=train, test=test, length=length, leads=tuple(leads))
+
+
+def _measured(
+    series: Series, starts: NDArray[np.int64], length: int, leads: Sequence[int]
+) -> NDArray[np.int64]:
+    """Return the windows whose last input and whose flows to forecast are not interpolated."""
+    if series.filled is None:
+        return starts
+    now = starts + length - 1
+    filled = series.filled[now].any(axis=1)
+    for lead in leads:
+        filled |= series.filled[now + lead, 0]
+    return starts[~filled]
 
 
 def _check_enough(

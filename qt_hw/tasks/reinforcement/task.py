@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from qt_hw.errors import InputError, UnknownName
 from qt_hw.tasks.metric import Metric
-from qt_hw.tasks.task import Data, Task, check_count, check_parts, first_output
+from qt_hw.tasks.task import Data, Task, check_count, check_parts, check_texts, first_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +73,10 @@ class Reinforcement(Task):
 
     def __post_init__(self) -> None:
         """Check the options."""
+        check_texts(self, ("environment", "observation"))
+        for name in ("normalise", "greedy"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} must be true or false, got {getattr(self, name)!r}")
         for name in ("actions", "max_steps", "train_size", "eval_episodes"):
             check_count(name, getattr(self, name))
         _check_number("discount", self.discount, most=1.0)
@@ -232,7 +236,7 @@ def _without_gradient(model: nn.Module) -> Callable[[Tensor], Tensor]:
 
 def _check_number(name: str, value: Any, most: float | None = None) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value <= (math.inf if most is None else most):
+    if not number or not 0 <= value <= (sys.float_info.max if most is None else most):
         upper = "" if most is None else f" and at most {most:g}"
         raise InputError(f"{name} must be a number of at least 0{upper}, got {value!r}")
 

@@ -47,17 +47,19 @@ def read_tracks(paths: Sequence[Path], basin: str | None) -> tuple[list[Storm], 
             no storm.
     """
     storms: list[Storm] = []
-    places: dict[str, Path] = {}
+    places: dict[str | bytes, Path] = {}
     formats, spurs = set(), 0
     for path in paths:
         kind, found, left_out = _read(path, basin)
         formats.add(kind)
-        if twice := next((storm for storm in found if storm.id in places), None):
+        # A CMA file gives ids by its own name: there the same positions tell.
+        keys = {key: storm for storm in found for key in (storm.id, _positions(storm))}
+        if twice := next((key for key in keys if key in places), None):
             raise DataError(
-                f"{path} holds the storm {twice.id} ({twice.name}), as {places[twice.id]} does: "
-                "leave out one of the files"
+                f"{path} holds the storm {keys[twice].id} ({keys[twice].name}), as "
+                f"{places[twice]} does: leave out one of the files"
             )
-        places |= {storm.id: path for storm in found}
+        places |= dict.fromkeys(keys, path)
         storms += found
         spurs += left_out
     if not storms:
@@ -65,6 +67,10 @@ def read_tracks(paths: Sequence[Path], basin: str | None) -> tuple[list[Storm], 
         raise DataError(f"{paths[0]} holds no storms{of}")
     storms.sort(key=lambda storm: (int(storm.hours[0]), storm.id))
     return storms, {"format": " + ".join(sorted(formats)), "spur_tracks_left_out": spurs}
+
+
+def _positions(storm: Storm) -> bytes:
+    return b"".join(part.tobytes() for part in (storm.hours, storm.latitude, storm.longitude))
 
 
 def _read(path: Path, basin: str | None) -> tuple[str, list[Storm], int]:

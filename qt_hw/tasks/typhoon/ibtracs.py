@@ -86,7 +86,15 @@ def _check_units(path: Path, units: Sequence[str], columns: dict[str, int]) -> N
 
 def _full(path: Path, rows: Iterator[list[str]], n_columns: int) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of the lines that are not empty."""
-    for line, row in enumerate(rows, start=3):
+    line = 2
+    while True:
+        line += 1
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            damaged(path, line, str(error), "get the file anew, or remove the line")
+        if row is None:
+            return
         if not row:
             continue
         if len(row) != n_columns:

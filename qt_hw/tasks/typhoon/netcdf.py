@@ -26,6 +26,7 @@ _AXES = {
     "longitude": ("longitude", "lon"),
 }
 _PASCAL = 2000.0  # no pressure level has so many hPa: larger numbers are Pa
+_NEVER = np.iinfo(np.int64).min
 _HOUR = np.timedelta64(1, "h")
 
 
@@ -104,7 +105,7 @@ class NetcdfFields(Fields):
         return near
 
     def _steps(self, storm: Storm) -> NDArray[np.int64]:
-        place = {int(hour): k for k, hour in enumerate(self._times)}
+        place = {int(hour): k for k, hour in enumerate(self._times) if hour != _NEVER}
         missing = [int(hour) for hour in storm.hours if int(hour) not in place]
         if missing:
             raise DataError(
@@ -205,9 +206,14 @@ def _hours(path: Path, times: NDArray[Any]) -> NDArray[np.int64]:
             f"{path}: the time axis has no units as 'hours since …', so its times are not known"
         )
     hours: NDArray[np.int64] = times.astype("datetime64[h]").astype(np.int64)
-    whole = hours.astype("datetime64[h]").astype(times.dtype)
-    # A record between two hours belongs to neither.
-    return np.where(whole == times, hours, np.iinfo(np.int64).min)
+    whole = hours.astype("datetime64[h]").astype(times.dtype) == times
+    if not whole.any():
+        raise DataError(
+            f"{path} has no fields at a full hour (the first are at {times[:1].astype(str)[0]}): "
+            "take instantaneous fields, or interpolate these to full hours"
+        )
+    # A record between two hours belongs to neither: no storm asks for this.
+    return np.where(whole, hours, _NEVER)
 
 
 def _bilinear(data: Array, rows: Array, columns: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from qt_hw.errors import InputError, UnknownName
 from qt_hw.tasks.metric import Metric
-from qt_hw.tasks.task import Data, Task, check_count, check_parts, first_output
+from qt_hw.tasks.task import Data, Task, check_count, check_parts, check_texts, first_output
 from qt_hw.tasks.typhoon.options import (
     channels_of,
     check_between,
@@ -93,6 +93,7 @@ class Typhoon(Task):
 
     def __post_init__(self) -> None:
         """Check the options."""
+        check_texts(self, ("file", "basin", "fields"))
         if self.source not in _SOURCES:
             raise UnknownName("source", str(self.source), _SOURCES)
         if self.inputs not in _INPUTS:
@@ -183,15 +184,15 @@ class Typhoon(Task):
     def evaluate(self, model: nn.Module, data: Data) -> dict[str, float]:
         """Return the metrics of both parts, and of the test the errors of both baselines, km.
 
-        These are ``persistence_km`` and ``cliper_km`` and, by lead time,
-        ``persistence_km_24h``, …; the regression is fitted to the training part.
+        These are ``test_persistence_km`` and ``test_cliper_km`` and, by lead time,
+        ``test_persistence_km_24h``, …; the regression is fitted to the training part.
         """
         from qt_hw.tasks.typhoon.baselines import cliper, persistence
 
         train, test = data.train[1], data.test[1]
         values = super().evaluate(model, data)
-        values |= self._errors("persistence_km", persistence(test, self.lead_times), test)
-        return values | self._errors("cliper_km", cliper(train, test), test)
+        values |= self._errors("test_persistence_km", persistence(test, self.lead_times), test)
+        return values | self._errors("test_cliper_km", cliper(train, test), test)
 
     def check(self, target: nn.Module, data: Data) -> None:
         from torch import Tensor

@@ -84,9 +84,7 @@ def _directions(latitude: Array, north: Array, east: Array) -> tuple[Array, Arra
 
 
 def _filled(wind: Array) -> Array:
-    """Return winds with the unknown ones interpolated in time; zeros if none is known."""
-    known = np.flatnonzero(np.isfinite(wind))
-    if not len(known):
-        return np.zeros_like(wind)
-    filled: Array = np.interp(np.arange(len(wind)), known, wind[known])
+    """Return winds, for unknown ones the last known before, 0 at first: a forecast sees no more."""
+    last = np.maximum.accumulate(np.where(np.isfinite(wind), np.arange(len(wind)), -1))
+    filled: Array = np.where(last < 0, 0.0, wind[last])
     return filled

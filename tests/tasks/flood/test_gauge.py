@@ -160,3 +160,42 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_lengths_of_a_step() -> None:
     assert [hours_of("step", text) for text in ("1h", "15min", "1d", "0.5 h")] == [1, 0.25, 24, 0.5]
+
+
+@pytest.mark.parametrize("text", ["-999.00", "-9999.000", "-99999"])
+def test_the_number_for_missing_is_known_by_its_value(read: Read, text: str) -> None:
+    rows = f"2020-01-01 00:00,1.5\n2020-01-01 01:00,{text}\n"
+    assert np.isnan(read(f"time,level [m]\n{rows}").values["level"][1])
+
+
+def test_a_missing_number_may_have_more_digits_in_the_file(read: Read) -> None:
+    content = "time,level [m]\n2020-01-01 00:00,1.5\n2020-01-01 01:00,-777.00\n"
+    assert np.isnan(read(content, missing=["-777"]).values["level"][1])
+
+
+def test_decimal_commas_between_commas_are_refused(read: Read) -> None:
+    with pytest.raises(DataError, match=r"line 2: 3 cells, the header in line 1 has 2.*semicolons"):
+        read("time,level [m]\n2020-01-01 00:00,5,1\n2020-01-01 01:00,5,2\n")
+
+
+def test_an_empty_last_cell_is_no_column(read: Read) -> None:
+    table = read("time,level [m]\n2020-01-01 00:00,5,\n2020-01-01 01:00,6,\n")
+    assert table.values["level"].tolist() == [5.0, 6.0]
+
+
+def test_lines_may_end_with_carriage_returns_alone(read: Read) -> None:
+    assert len(read("time,level [m]\r2020-01-01 00:00,5\r2020-01-01 01:00,6\r").seconds) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [("9999-12-31 24:00,5", "is no time"), ("2020-01-01 02:00," + "5" * 200_000, "field larger")],
+)
+def test_cells_beyond_all_bounds_are_refused(read: Read, row: str, said: str) -> None:
+    with pytest.raises(DataError, match=f"line 3: .*{said}"):
+        read(f"time,level [m]\n2020-01-01 00:00,5\n{row}\n")
+
+
+def test_another_time_than_the_format_says(read: Read) -> None:
+    with pytest.raises(DataError, match="is not written as time_format = '%d/%m/%Y' says"):
+        read("time,level [m]\n2020-01-01,5\n", time_format="%d/%m/%Y")

@@ -60,6 +60,18 @@ def test_short_gaps_are_interpolated_and_long_ones_split(tmp_path: Path) -> None
     assert series.facts["steps_interpolated"] == {"discharge": 2}
 
 
+def test_no_window_ends_in_interpolated_values(tmp_path: Path) -> None:
+    """Its last input would tell what follows the gap, and its error would be of a straight line."""
+    hours = [h for h in range(40) if h not in (20, 21)]
+    hourly = table(tmp_path, [60 * h for h in hours], [float(h) for h in hours])
+    series = regular(hourly, ["discharge"], hours=1.0, max_gap=2)
+    split = split_windows(series, length=3, leads=(1, 4), train_size=None, test_size=8)
+    last_inputs = [set((starts + 2).tolist()) for starts in (split.train, split.test)]
+    filled = {20, 21}
+    told_from = {step - lead for step in filled for lead in (1, 4)}
+    assert last_inputs == [set(range(2, 22)) - filled - told_from, set(range(28, 36))]
+
+
 def test_steps_finer_than_the_file_are_refused(tmp_path: Path) -> None:
     daily = table(tmp_path, [0, 1440, 2880], [1.0, 2.0, 3.0])
     with pytest.raises(DataError, match=r"a value every 24 h, steps of 1 h .*set step = '24h'"):
@@ -164,6 +176,8 @@ def test_a_file_from_end_to_end(tmp_path: Path) -> None:
         ({"normalise": "log"}, "unknown normalisation"),
         ({"variable": "rain"}, "unknown variable"),
         ({"rain": 1}, "rain must be true or false"),
+        ({"seed": 2**32}, r"seed must be below 2\^32"),
+        ({"file": 5}, "file must be text, got 5"),
         ({"train_size": 0}, "train_size must be a whole number"),
     ],
 )

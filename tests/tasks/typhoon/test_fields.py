@@ -155,3 +155,20 @@ def test_the_analytic_flow_has_winds_alone():
     assert fields.around(_storm(), WINDOW).shape == (3, 2, 3, 3)
     with pytest.raises(InputError, match="has u and v, not 'z': set fields to a NetCDF file"):
         AnalyticFields(("z",), (500.0,), {})
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [([90, 450], "no fields at a full hour"), ([0, 450], r"needs \(2 of its 3 .*00 UTC to")],
+)
+def test_fields_between_full_hours(tmp_path, minutes, said):
+    import xarray
+
+    path = _file(tmp_path / "a.nc", hours=(0, 6))
+    with xarray.open_dataset(path) as data:
+        moved = data.load().assign_coords(
+            valid_time=np.array(minutes, dtype="datetime64[m]").astype("datetime64[ns]")
+        )
+    moved.to_netcdf(tmp_path / "b.nc", engine="netcdf4")
+    with pytest.raises(DataError, match=said):
+        NetcdfFields(str(tmp_path / "b.nc"), ("u", "v"), LEVELS).around(_storm(), WINDOW)

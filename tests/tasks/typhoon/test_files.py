@@ -193,3 +193,16 @@ def test_files_that_are_not_there(tmp_path):
         track_files(str(tmp_path / "none.csv"))
     with pytest.raises(DataError, match=r"holds no .csv or .txt files: name a best-track"):
         track_files(str(tmp_path))
+
+
+def test_a_cma_file_under_two_names_is_refused(tmp_path):
+    lines = cma_lines(START, [(125, 1790, 20), (130, 1798, 20)])
+    one, two = (_lines(tmp_path, *lines, name=name) for name in ("CH2018BST.txt", "copy.txt"))
+    with pytest.raises(DataError, match=r"copy.txt holds the storm .*CH2018BST.txt does"):
+        read_tracks([one, two], None)
+
+
+def test_a_cell_without_end_is_refused(tmp_path):
+    path = _lines(tmp_path, COLUMNS, UNITS, "x" * 200_000)
+    with pytest.raises(DataError, match="line 3: field larger"):
+        _read(path)
