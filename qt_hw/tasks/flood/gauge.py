@@ -59,7 +59,8 @@ def read_gauge(
     values (empty, NA, -999 …) are found out. So are the columns, by the usual English, German and
     French names and the USGS' codes, unless ``columns`` names them. Units stand in the header, as
     ``level [cm]`` or ``flow_cfs``; without one they are m³/s, m and mm. Rows may be unsorted; of
-    several rows of one time the mean counts.
+    several rows of one time the mean counts. The zones in the USGS' column ``tz_cd``
+    are applied.
 
     Args:
         path: The file.
@@ -77,7 +78,10 @@ def read_gauge(
     rows = list(_rows(where, lines[header.place + 1 :], header))
     cells = [(line, _time_cell(row, header)) for line, row in rows]
     reader = TimeReader(where, cells, time_format)
-    seconds = np.array([reader.seconds(line, text) for line, text in cells])
+    zones = [None if header.zone is None else row[header.zone] for _, row in rows]
+    seconds = np.array(
+        [reader.seconds(*cell, zone) for cell, zone in zip(cells, zones, strict=True)]
+    )
     numbers = _Numbers(where, _MISSING | {word.strip().lower() for word in missing})
     values = {
         kind: column.factor * np.array([numbers.value(line, row, column) for line, row in rows])

@@ -22,6 +22,7 @@ __all__ = ["Header", "find_header", "split"]
 
 _SEPARATORS = (";", "\t", ",", "|")
 _CLOCKS = {"uhrzeit", "clock", "time of day", "heure", "hora"}
+_ZONES = {"tz_cd"}
 _WITHIN = 60  # lines in which a header is looked for
 
 Numbered = tuple[int, str]
@@ -38,6 +39,7 @@ class Header:
         cells: As written.
         columns: The columns in use by kind.
         clock: Place of a separate column with the time of day; None for none.
+        zone: Place of the USGS' column with the zone of each time; None for none.
     """
 
     place: int
@@ -46,11 +48,14 @@ class Header:
     cells: tuple[str, ...]
     columns: dict[str, Column]
     clock: int | None
+    zone: int | None
 
     @property
     def width(self) -> int:
         """Cells that a row must have at least."""
-        return 1 + max(self.clock or 0, *(column.index for column in self.columns.values()))
+        return 1 + max(
+            self.clock or 0, self.zone or 0, *(column.index for column in self.columns.values())
+        )
 
 
 def split(line: str, separator: str) -> list[str]:
@@ -80,14 +85,14 @@ def find_header(where: str, lines: Sequence[Numbered], columns: Mapping[str, str
             raise DataError(f"{where}, line {number}: {error}: is this a gauge file?") from error
         if len(cells) > 1 and _places(cells, "time", names):
             found = _Finder(where, number, cells, names).columns()
-            clock = _clock(cells, found["time"].index)
             return Header(
                 place=place,
                 line=number,
                 separator=separator,
                 cells=cells,
                 columns=found,
-                clock=clock,
+                clock=_clock(cells, found["time"].index),
+                zone=next((k for k, cell in enumerate(cells) if cell in _ZONES), None),
             )
     if not lines:
         raise DataError(f"{where} holds no lines: expected a header and rows of numbers")

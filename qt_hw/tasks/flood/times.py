@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 from qt_hw.errors import DataError, InputError
 
@@ -16,6 +16,12 @@ _YEAR_FIRST = re.compile(r"(\d{4})([/.])(\d{1,2})\2(\d{1,2})(?:[ T]+(.*))?")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?")
 _STEP = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d)")
 _HOURS = {"s": 1 / 3600, "min": 1 / 60, "h": 1.0, "d": 24.0}
+#: Hours that the zones of the USGS' gauges are ahead of UTC; GST is Guam's.
+_ZONES = {
+    **{"UTC": 0, "GMT": 0, "AST": -4, "ADT": -3, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5},
+    **{"MST": -7, "MDT": -6, "PST": -8, "PDT": -7, "AKST": -9, "AKDT": -8},
+    **{"HST": -10, "HDT": -9, "HAST": -10, "HADT": -9, "SST": -11, "GST": 10, "ChST": 10},
+}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -57,8 +63,13 @@ class TimeReader:
         if pattern is None:
             self._find_order(cells)
 
-    def seconds(self, line: int, text: str) -> float:
+    def seconds(self, line: int, text: str, zone_code: str | None = None) -> float:
         """Return a time in seconds since 1970.
+
+        Args:
+            line: Where it is written, for messages.
+            text: The time.
+            zone_code: The USGS' code of its zone, unless the time has one.
 
         Raises:
             DataError: It cannot be read, or is the only kind with or without a zone.
@@ -80,7 +91,18 @@ class TimeReader:
                 f"unlike the lines before: write all times with one, or none"
             )
         self._zone = zone
-        return ((moment if zone else moment.replace(tzinfo=UTC)) - _EPOCH).total_seconds()
+        if not zone:
+            ahead = timedelta(hours=0 if zone_code is None else self._hours_ahead(line, zone_code))
+            moment = moment.replace(tzinfo=timezone(ahead))
+        return (moment - _EPOCH).total_seconds()
+
+    def _hours_ahead(self, line: int, code: str) -> int:
+        if code not in _ZONES:
+            raise DataError(
+                f"{self.where}, line {line}: unknown time zone {code!r} in tz_cd; known: "
+                f"{', '.join(_ZONES)}; correct it, or delete the column if all times have one zone"
+            )
+        return _ZONES[code]
 
     def _parsed(self, text: str) -> datetime:
         text = text.strip()

@@ -79,6 +79,8 @@ class Reinforcement(Task):
                 raise InputError(f"{name} must be true or false, got {getattr(self, name)!r}")
         for name in ("actions", "max_steps", "train_size", "eval_episodes"):
             check_count(name, getattr(self, name))
+        if self.actions == 1:
+            raise InputError("actions must be at least 2: with one there is nothing to choose")
         _check_number("discount", self.discount, most=1.0)
         _check_number("entropy", self.entropy)
         if self.baseline not in BASELINES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,18 @@ def test_usgs_rdb_file(read: Read) -> None:
     )
     assert table.values["discharge"] == pytest.approx([2.8316846592, 5.6633693184])
     assert table.values["level"] == pytest.approx([0.9144, 0.94488])
+
+
+def test_the_hour_that_usgs_clocks_strike_twice(read: Read) -> None:
+    rows = ("00:30\tEDT\t1", "01:30\tEDT\t2", "01:30\tEST\t3", "02:30\tEST\t4")
+    head = "datetime\ttz_cd\t192839_00060\n20d\t6s\t14n\n"
+    table = read(head + "".join(f"2020-11-01 {row}\n" for row in rows))
+    first = datetime(2020, 11, 1, 4, 30, tzinfo=UTC).timestamp()
+    assert table.seconds.tolist() == [first + HOUR * k for k in range(4)]
+    with pytest.raises(DataError, match=r"line 3: unknown time zone 'MEZ' in tz_cd; known: UTC"):
+        read(head + "2020-11-01 00:30\tMEZ\t1\n")
+    zoned = read(head + "2020-11-01T00:30Z\tEST\t1\n")
+    assert zoned.seconds.tolist() == [first - 4 * HOUR]
 
 
 def test_byte_order_mark_tabs_zones_order_and_doubles(read: Read) -> None:

@@ -181,6 +181,7 @@ def test_environments_are_closed_with_their_task() -> None:
         ({"environment": FINITE, "observation": "plaice"}, UnknownName, r"mean 'place'"),
         ({"environment": FORK, "observation": "image"}, InputError, r"no parts.*leave it out"),
         ({"environment": FORK, "actions": 3}, InputError, r"at most 2 for"),
+        ({"actions": 1}, InputError, r"actions must be at least 2"),
         ({"discount": 1.5}, InputError, r"discount must be .* at most 1, got 1.5"),
         ({"entropy": -0.1}, InputError, r"entropy must be a number of at least 0"),
         ({"entropy": float("inf")}, InputError, r"entropy must be a number"),
