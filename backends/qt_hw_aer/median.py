@@ -13,6 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from qt_hw.errors import InputError, UnknownName
+from qt_hw_aer.fake import known_devices
 from qt_hw_aer.spec import Term
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ def median_terms(device: str) -> tuple[Term, Term]:
         MissingExtra: qiskit-ibm-runtime is not installed.
         InputError: The device states no errors of these gates.
     """
-    from qt_hw_aer.snapshot import known_devices
-
     devices = known_devices()
     if device not in devices:
         raise UnknownName("device of the noise 'median'", device, list(devices))

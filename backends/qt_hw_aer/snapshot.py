@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qt_hw.errors import InputError, MissingExtra, PreflightError, UnknownName
+from qt_hw.errors import InputError, PreflightError, UnknownName
 from qt_hw.execution.transpile import Compiled, transpile
+from qt_hw_aer.fake import known_devices
 from qt_hw_aer.noise import Noise, noise_of_target
 from qt_hw_aer.scale import scaled_target, scaled_text
 
@@ -17,22 +17,7 @@ if TYPE_CHECKING:
 
     from qt_hw.circuits.ansatz import Ansatz
 
-__all__ = ["Snapshot", "known_devices", "reduced"]
-
-
-def known_devices() -> dict[str, type[Any]]:
-    """Return the classes of the fake backends by name (``"fake_torino"``).
-
-    Raises:
-        MissingExtra: qiskit-ibm-runtime is not installed.
-    """
-    try:
-        from qiskit_ibm_runtime import fake_provider
-    except ImportError as error:
-        raise MissingExtra("a stored calibration ('aer:fake_…')", "ibm") from error
-    classes = [value for _, value in inspect.getmembers(fake_provider, inspect.isclass)]
-    named = {getattr(cls, "backend_name", None): cls for cls in classes}
-    return {name: named[name] for name in sorted(filter(None, named))}
+__all__ = ["Snapshot", "reduced"]
 
 
 def reduced(target: Target, physical: Sequence[int]) -> Target:

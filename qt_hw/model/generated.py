@@ -15,7 +15,7 @@ from qt_hw.model.report import ParameterReport
 from qt_hw.model.scaling import Scaling
 from qt_hw.model.source import Source
 from qt_hw.model.target import Target
-from qt_hw.model.trainable import Trainable
+from qt_hw.model.trainable import Trainable, without_models
 
 __all__ = ["GeneratedModel", "check_blocks", "mapping_seed"]
 
@@ -89,12 +89,12 @@ class GeneratedModel(Trainable):
         """
         with torch.no_grad():
             if p is None:
-                return self.target.filled(self.weights())
+                return without_models(self.target.filled(self.weights()))
             if p.shape != (self.generator.n_bins,):
                 raise InputError(f"p must be ({self.generator.n_bins},), not {tuple(p.shape)}")
             with self.target.lock, _full_precision(self.mapping):
                 flat = self._generate(p.to(self.mapping.labels.device, torch.float64), shots)
-                return self.target.filled(self.target.split(flat))
+                return without_models(self.target.filled(self.target.split(flat)))
 
     def circuit_share(self) -> float:
         """Return the fraction of the variance of the mapping's outputs that comes from p.

@@ -24,7 +24,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from qt_hw.errors import InputError
 
-__all__ = ["CONSTANT_SPREAD", "Select", "Slot", "Target", "without_models"]
+__all__ = ["CONSTANT_SPREAD", "Select", "Slot", "Target"]
 
 Select = Callable[[str, nn.Parameter], bool] | Sequence[str] | str | None
 
@@ -145,22 +145,7 @@ class Target(nn.Module):
                 owner.register_parameter(attribute, parameter)
         for path, owner in module.named_modules():
             _reorder(owner, self._order[path])
-        return without_models(module)
-
-
-def without_models(module: nn.Module) -> nn.Module:
-    """Replace every model inside ``module`` (a layer with a circuit of its own) by its export.
-
-    ``module`` itself is changed, and returned.
-    """
-    from qt_hw.model.trainable import Trainable
-
-    for name, child in module.named_children():
-        if isinstance(child, Trainable):
-            setattr(module, name, child.export())
-        else:
-            without_models(child)
-    return module
+        return module
 
 
 def _check_layers(target: nn.Module) -> None:

@@ -10,7 +10,7 @@ from qt_hw.model.report import ParameterReport
 from qt_hw.model.source import Source
 from qt_hw.model.target import Target
 
-__all__ = ["Trainable"]
+__all__ = ["Trainable", "without_models"]
 
 
 class Trainable(nn.Module, ABC):
@@ -51,3 +51,16 @@ class Trainable(nn.Module, ABC):
     def stepped(self, step: int) -> None:
         """Take note that optimiser step number ``step``, counted from 1, has been done."""
         self.refresh()
+
+
+def without_models(module: nn.Module) -> nn.Module:
+    """Replace every model inside ``module`` (a layer with a circuit of its own) by its export.
+
+    ``module`` itself is changed, and returned.
+    """
+    for name, child in module.named_children():
+        if isinstance(child, Trainable):
+            setattr(module, name, child.export())
+        else:
+            without_models(child)
+    return module

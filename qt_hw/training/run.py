@@ -20,8 +20,7 @@ from torch import nn
 from qt_hw.errors import ConfigError, StorageError
 from qt_hw.execution.executor import Executor
 from qt_hw.model.quantum_train import QuantumTrain
-from qt_hw.model.target import without_models
-from qt_hw.model.trainable import Trainable
+from qt_hw.model.trainable import Trainable, without_models
 from qt_hw.storage import locked
 from qt_hw.tasks import Classification, Data, Metric, Task, check_fit, headline_of
 from qt_hw.training.build import check_control, make_model, make_quantum, make_target, make_task

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from qt_hw.model.report import ParameterReport
 from qt_hw.model.source import NoVector
 from qt_hw.model.target import Select, Target
-from qt_hw.model.trainable import Trainable
+from qt_hw.model.trainable import Trainable, without_models
 
 __all__ = ["WeightControl", "initial_values"]
 
@@ -44,7 +44,7 @@ class WeightControl(Trainable):
 
     def export(self) -> nn.Module:
         with torch.no_grad():
-            return self.target.filled(self.weights())
+            return without_models(self.target.filled(self.weights()))
 
     def circuit_share(self) -> float:
         """Return 0: there is no vector."""

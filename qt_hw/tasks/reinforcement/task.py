@@ -222,12 +222,12 @@ def _with_gradient(
     model: nn.Module,
 ) -> tuple[Callable[[Tensor], Any], Callable[[Tensor], Tensor]]:
     """Return the network on the graph of what is trained, and a quick copy of it for playing."""
-    from qt_hw.model.trainable import Trainable
+    from qt_hw.model.trainable import Trainable, without_models
 
     if not isinstance(model, Trainable):
         return model, model
     weights, target = model.weights(), model.target
-    return lambda x: target.call(weights, x), target.filled(weights)
+    return lambda x: target.call(weights, x), without_models(target.filled(weights))
 
 
 def _without_gradient(model: nn.Module) -> Callable[[Tensor], Tensor]:

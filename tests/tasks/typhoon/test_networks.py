@@ -10,7 +10,7 @@ from qt_hw.circuits.builtin import HardwareEfficient
 from qt_hw.errors import InputError, UnknownName
 from qt_hw.model.mapping import AffineMapping
 from qt_hw.model.quantum_train import QuantumTrain
-from qt_hw.model.target import without_models
+from qt_hw.model.trainable import without_models
 from qt_hw.tasks import build_target, target_info
 from qt_hw.tasks.targets import narrower_targets
 from qt_hw.tasks.typhoon.adapters import LowRankConv, LowRankLinear
