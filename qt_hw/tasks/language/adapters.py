@@ -41,7 +41,8 @@ def adapted(base: PreTrainedModel, options: ModelOptions) -> PeftModel | PreTrai
         UnknownName: PEFT has no such method, or the method no such option.
         InputError: A named module does not exist, or the method cannot serve the model.
     """
-    _check_modules(base, options.names)
+    layers = _listed(base)  # a method that fails may have replaced some
+    _check_modules(base, options.names, layers)
     if options.adapter == "bottleneck":
         _check_bottleneck(options)
         return with_bottlenecks(base.requires_grad_(False), options.names, options.rank)
@@ -52,12 +53,12 @@ def adapted(base: PreTrainedModel, options: ModelOptions) -> PeftModel | PreTrai
         warnings.simplefilter("ignore")
         try:
             model: PeftModel = peft.get_peft_model(base, config)
-        # RuntimeError, of which NotImplementedError is one, says what has no value on "meta".
+        # RuntimeError, of which NotImplementedError is one, says also what "meta" cannot do.
         except (ValueError, TypeError, RuntimeError, AttributeError) as error:
             raise InputError(
                 f"the adapter {options.adapter!r} cannot be put on {options.model!r} "
                 f"({_reason(error)}): "
-                f"set target.options.modules to some of {_listed(base)}, or another adapter"
+                f"set target.options.modules to some of {layers}, or another adapter"
             ) from error
     if options.gain == "zero":
         _add_gain(model, options)
@@ -110,6 +111,11 @@ def _config(options: ModelOptions) -> PeftConfig:
         if key not in known:
             raise UnknownName(f"option of the adapter {options.adapter!r}", PEFT + key, _own(known))
         found[key] = list(value) if isinstance(value, tuple) else value  # PEFT asks for lists
+    if str(found.get("init_lora_weights")).startswith("pissa_niter"):
+        raise InputError(
+            f"target.options.{PEFT}init_lora_weights = {found['init_lora_weights']!r} takes a "
+            "random part out of the model, so that exported adapters would not fit: take 'pissa'"
+        )
     try:
         config: PeftConfig = kind(**found)
     except (ValueError, TypeError) as error:
@@ -137,25 +143,25 @@ def _own(known: set[str]) -> tuple[str, ...]:
     return tuple(sorted(PEFT + name for name in known))
 
 
-def _check_modules(base: nn.Module, names: Sequence[str]) -> None:
+def _check_modules(base: nn.Module, names: Sequence[str], layers: str) -> None:
     """Refuse names that no module of the model ends in."""
     there = [path for path, _ in base.named_modules()]
     for name in names:
         if not any(path == name or path.endswith(f".{name}") for path in there):
             raise InputError(
                 f"target.options.modules: the model has no module {name!r}; those that can have "
-                f"adapters: {_listed(base)}"
+                f"adapters: {layers}"
             )
 
 
 def _listed(base: nn.Module) -> str:
-    """Return the last names of the layers that hold a matrix."""
+    """Return the last names of the layers that hold a matrix, and their kinds."""
     found = {
-        path.rpartition(".")[2]
+        (path.rpartition(".")[2], type(module).__name__)
         for path, module in base.named_modules()
         if getattr(module, "weight", None) is not None and module.weight.ndim == 2
     }
-    return ", ".join(sorted(found))
+    return ", ".join(f"{name} ({kind})" for name, kind in sorted(found))
 
 
 def _add_gain(model: nn.Module, options: ModelOptions) -> None:

@@ -53,15 +53,15 @@ def base_config(options: ModelOptions) -> PretrainedConfig:
     return config
 
 
-def empty_base(options: ModelOptions) -> PreTrainedModel:
-    """Return the model without memory for its weights.
+def empty_base(options: ModelOptions, device: str = "meta") -> PreTrainedModel:
+    """Return the model without memory for its weights, or on another device with random ones.
 
     Raises:
         DataError: See ``base_config``, or the model is of another kind.
     """
     transformers: Any = vendor("transformers")
     config = base_config(options)
-    with _loading(options.model), torch.device("meta"):
+    with _loading(options.model), seeded(0), torch.device(device):
         model: PreTrainedModel = transformers.AutoModelForCausalLM.from_config(config)
     return model
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from torch import nn
@@ -71,17 +72,18 @@ def write_adapter(model: PeftModel, folder: Path, *, name: str, with_base: bool)
     if with_base and hasattr(config, "init_lora_weights"):
         # PiSSA and its kin have changed the base, which is written as it is now: once is enough.
         config.init_lora_weights = True
-    made = folder.with_name(folder.name + ".tmp")
     try:
-        shutil.rmtree(made, ignore_errors=True)
-        with _without_bars():
-            # The modules' own weights are the model's: embeddings are not adapters here.
-            model.save_pretrained(str(made), save_embedding_layers=False)
-            if with_base:
-                # It takes the adapters out of the model, so that its names are the ordinary ones.
-                _plain(model).save_pretrained(str(made / "base"))
-        shutil.rmtree(folder, ignore_errors=True)
-        made.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f"{folder.name}-", dir=folder.parent) as beside:
+            made = Path(beside) / "adapter"
+            with _without_bars():
+                # The modules' own weights are the model's: embeddings are not adapters here.
+                model.save_pretrained(str(made), save_embedding_layers=False)
+                if with_base:
+                    # It takes the adapters out of the model: its names are then the ordinary ones.
+                    _plain(model).save_pretrained(str(made / "base"))
+            shutil.rmtree(folder, ignore_errors=True)
+            made.rename(folder)
     except OSError as error:
         raise StorageError(f"cannot write {folder}: {error.strerror or error}") from error
     return {"method": str(config.peft_type.value), "model": name, "folder": str(folder)}

@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from qt_hw.errors import UnknownName
+from qt_hw.errors import InputError, UnknownName
 from qt_hw.tasks.family import Options, TargetFamily, TargetInfo
 from qt_hw.tasks.language.adapters import adapted, adapter_names
 from qt_hw.tasks.language.base import build_base, empty_base, seeded
@@ -43,8 +43,15 @@ def _info(name: str, options: Options) -> TargetInfo:
 def _facts(name: str, options: tuple[tuple[str, object], ...]) -> tuple[int, tuple[str, ...]]:
     """Return the number of parameters, and the names of those that are generated."""
     read = read_options(name, dict(options))
-    with torch.device("meta"):
-        network = _network(adapted(empty_base(read), read), read)
+    try:
+        with torch.device("meta"):
+            network = _network(adapted(empty_base(read), read), read)
+    except InputError as error:
+        # Some methods look at the values of weights, of which there are none on "meta".
+        if not isinstance(error.__cause__, RuntimeError):
+            raise
+        with seeded(0):
+            network = _network(adapted(empty_base(read, "cpu"), read), read)
     return sum(p.numel() for p in network.parameters()), adapter_names(network)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -191,12 +192,16 @@ class Language(Task):
         _check_size("output", output.shape[2], size, _OTHER_TOKENS)
         x, y = data.train
         another = torch.cat([x[:1, :-1], (x[:1, -1:] + 1) % size], 1)
-        shifted = first_output(target, replace(data, train=(another, y[:1])))
-        if not _same_but_the_last(output, shifted):
-            raise InputError(
-                "the target sees the tokens that it is to tell (logits change with a later token): "
-                "its perplexity would mean nothing; take a causal model, or another adapter"
-            )
+        shifted = replace(data, train=(another, y[:1]))
+        # Moved too, for an adapter that starts at zero looks nowhere yet.
+        for network in (target, _moved(target)):
+            logits = cast("Tensor", first_output(network, data))
+            if not _same_but_the_last(logits, first_output(network, shifted)):
+                raise InputError(
+                    "the target sees the tokens that it is to tell (logits change with a later "
+                    "token): its perplexity would mean nothing; take a causal model, or another "
+                    "adapter"
+                )
 
     def _part(
         self, part: str, documents: Sequence[str], tokens: Tokens, size: int | None
@@ -246,6 +251,20 @@ def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
 def _check_size(what: str, has: object, needed: int, advice: str) -> None:
     if isinstance(has, int) and has < needed:
         raise InputError(f"the target's {what} is {has:,}, the data need {needed:,}: {advice}")
+
+
+def _moved(target: nn.Module) -> nn.Module:
+    """Return a copy whose trained parameters are elsewhere."""
+    import torch
+
+    moved = copy.deepcopy(target)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in moved.parameters():
+            if parameter.requires_grad:
+                noise = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+                parameter.add_(noise.to(parameter.device), alpha=0.3)
+    return moved
 
 
 def _same_but_the_last(logits: Tensor, others: object) -> bool:

@@ -118,13 +118,15 @@ def test_pre_training_is_kept_and_the_same_each_time(
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"modules": "nope"}, InputError, "no module 'nope'.*c_attn, c_fc, c_proj, lm_head"),
+        ({"modules": "nope"}, InputError, "no module 'nope'.*, lm_head \\(Linear\\), wpe"),
         ({"adapter": "lorra"}, UnknownName, "unknown adapter 'lorra'; did you mean 'lora'"),
         ({"adapter": "prompt", "modules": "c_attn"}, InputError, "takes no target.options.modules"),
         ({"gain": "zero", "adapter": "prefix"}, InputError, "belongs to lora and dora"),
         ({"gain": "zero", "adapter": "bottleneck"}, InputError, "not to bottleneck"),
         ({"peft_r": 3, "adapter": "bottleneck"}, InputError, "peft_r belongs to PEFT"),
         ({"peft_init_lora_weights": "loftq"}, InputError, "not take these options .*loftq_config"),
+        ({"peft_init_lora_weights": "pissa_niter_4"}, InputError, "take 'pissa'"),
+        ({"adapter": "hra"}, InputError, r"only `torch.nn.Linear`.*c_attn \(Conv1D\)"),
         ({"gain": "one"}, UnknownName, "unknown target.options.gain 'one'"),
         ({"peft_nope": 1}, UnknownName, "peft_nope"),
         ({"rnak": 4}, UnknownName, "did you mean 'rank'"),

@@ -44,6 +44,8 @@ def test_the_facts_of_the_default_are_those_of_what_is_built() -> None:
         {"adapter": "prompt"},
         {"peft_init_lora_weights": "pissa"},  # it changes the model too
         {"peft_modules_to_save": ("ln_f",)},
+        {"adapter": "boft", "modules": "lm_head"},  # looks at values when it is made
+        {"adapter": "shira", "modules": "lm_head"},
     ],
     ids=lambda options: " ".join(f"{name}={value}" for name, value in options.items()),
 )
@@ -118,6 +120,15 @@ def test_a_model_that_sees_what_it_is_to_tell_is_refused(tmp_path: Path) -> None
             continue
         with pytest.raises(InputError, match="sees the tokens that it is to tell"):
             task.check(network, task.load())
+
+
+def test_an_adapter_that_sees_ahead_once_it_is_trained_is_refused() -> None:
+    task = get_task("language", length=24, train_size=2, test_size=2)
+    network = build(adapter="lily", modules="lm_head")
+    with pytest.raises(InputError, match=r"sees the tokens that it is to tell.*another adapter"):
+        task.check(network, task.load())
+    for adapter in ("lora", "dora", "prefix", "prompt", "bottleneck", "ia3"):
+        task.check(build(adapter=adapter), task.load())
 
 
 def test_another_tokenizer_than_the_models_is_warned_of(

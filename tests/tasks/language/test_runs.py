@@ -97,7 +97,12 @@ def test_a_pair_of_runs_and_its_export(tmp_path: Path) -> None:
     assert run.metric.key == "ppl" and not run.metric.higher_is_better
     results = pair.results()["sampled"]
     assert results["test_ppl"] == pytest.approx(math.exp(results["test_loss"]), rel=1e-6)
+    (tmp_path / "adapter.tmp").mkdir()
+    (tmp_path / "adapter.tmp" / "notes").touch()
     described = export_run(run, tmp_path / "adapter")
+    beside = {path.name for path in tmp_path.iterdir() if path.name.startswith("adapter")}
+    assert beside == {"adapter", "adapter.tmp"}
+    assert (tmp_path / "adapter.tmp" / "notes").is_file()
     assert described["weights"] == run.manifest["parameters"]["n_generated"]
     with pytest.raises(InputError, match="already exists; add --force"):
         export_run(run, tmp_path / "adapter")
