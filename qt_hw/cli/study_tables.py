@@ -27,7 +27,7 @@ def print_quote(quote: StudyQuote, jobs: int, done: int) -> None:
     for line in quote.lines:
         groups.setdefault(_what(line.condition), []).append(line)
     rows = [_quoted(what, lines) for what, lines in groups.items()]
-    print_table(simple_table(headers, rows))
+    print_table(simple_table(headers, rows, wrap=True))
     everything = quote.total
     print(
         f"{quote.cells:,} cells to do ({done:,} done), {everything.circuits:,} circuits, "
@@ -81,38 +81,48 @@ def duration(seconds: float) -> str:
 def print_conclusions(folder: Path) -> None:
     """Print headline metric and difference to the noiseless twin of each condition, then notes."""
     summary = read_json(folder / "summary.json")
-    tables: dict[tuple[str, Metric], list[tuple[str, ...]]] = {}
+    tables: dict[tuple[str, Metric], list[Mapping[str, Any]]] = {}
     for group in summary["groups"]:
         base, metric = group["condition"]["base"], headline_of(group["condition"]["task"])
         if metric.test in group["metrics"]:
-            tables.setdefault((base, metric), []).append(_row(group, metric))
-    for (base, metric), rows in tables.items():
+            tables.setdefault((base, metric), []).append(group)
+    for (base, metric), groups in tables.items():
+        several = len({_circuit(group) for group in groups}) > 1
+        rows = [_row(group, metric, circuit=several) for group in groups]
         first = "condition" if len(tables) == 1 else base
-        headers = (first, "seeds", metric.title, "minus noiseless twin", "p (Holm)")
-        print_table(simple_table(headers, rows))
+        difference = "minus noiseless twin" + (", points" if metric.unit == "%" else "")
+        headers = (first, "seeds", metric.title, difference, "p (Holm)")
+        print_table(simple_table(headers, rows, wrap=True))
     if tables:
         print("*: significant at 5 %; n.d.: not decidable with so few seeds")
     for note in summary["notes"]:
         print(f"- {note}")
 
 
-def _row(group: Mapping[str, Any], metric: Metric) -> tuple[str, ...]:
+def _circuit(group: Mapping[str, Any]) -> str:
+    condition = group["condition"]
+    return f"{condition['ansatz']}({condition['qubits']}, {condition['layers']})"
+
+
+def _row(group: Mapping[str, Any], metric: Metric, *, circuit: bool) -> tuple[str, ...]:
     paired = group["paired"].get(metric.test)
+    unit = "" if metric.unit == "%" else metric.unit  # a difference of percentages is in points
+    named = circuit and group["condition"]["kind"] != "approximation"  # whose label has it
     return (
-        group["label"],
+        f"{group['label']}, {_circuit(group)}" if named else group["label"],
         str(group["n"]),
-        _interval(group["metrics"][metric.test], metric, sign=""),
-        "" if paired is None else _interval(paired["difference"], metric, sign="+"),
+        _interval(group["metrics"][metric.test], metric, metric.unit, sign=""),
+        "" if paired is None else _interval(paired["difference"], metric, unit, sign="+"),
         "" if paired is None else _p(paired),
     )
 
 
-def _interval(found: Mapping[str, Any], metric: Metric, sign: str) -> str:
-    """Return a mean with its interval in the metric's unit."""
+def _interval(found: Mapping[str, Any], metric: Metric, unit: str, sign: str) -> str:
+    """Return a mean with its interval as shown."""
     ends = (metric.factor * found[name] for name in ("mean", "low", "high"))
     mean, low, high = (f"{end:{sign},.{metric.digits}f}" for end in ends)
-    unit = f" {metric.unit}" if metric.unit else ""
-    return f"{mean}{unit} [{low}, {high}]"
+    shown = f" {unit}" if unit else ""
+    return f"{mean}{shown} [{low}, {high}]"
 
 
 def _p(paired: Mapping[str, Any]) -> str:

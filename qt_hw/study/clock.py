@@ -43,7 +43,8 @@ class Clock:
         """Return how long a cell takes on one core."""
         condition = cell.condition
         # An evaluation's time hardly depends on its shots.
-        key = condition.without("shots") if cell.kind == "evaluate" else condition
+        alike = condition.without("shots") if cell.kind == "evaluate" else condition
+        key = (alike, cell.repeats, cell.steps)
         if key not in self._known:
             self._say(f"timing: {condition.label}")
             self._known[key] = _measured(cell)

@@ -88,7 +88,7 @@ class Condition:
         if self.kind == "approximation":
             return f"approximation by {size}, {self.width} wide"
         if self.kind == "noiseless":
-            return "noiseless"
+            return "noiseless" if self.gradient == "auto" else f"noiseless, {self.gradient}"
         verb = {"train": "trained on", "evaluate": "evaluated on"}.get(self.kind, self.kind)
         shots = "exact" if self.shots is None else f"{self.shots:,} shots"
         if self.kind == "gradient":

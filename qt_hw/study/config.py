@@ -183,6 +183,6 @@ class StudyConfig(_Table):
 def _seeds(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
-            raise ValueError("seeds: at least one, e.g. seeds = 10 or seeds = [0, 1, 2]")
+            raise ValueError("at least one, e.g. seeds = 10 or seeds = [0, 1, 2]")
         return tuple(range(value))
     return _listed(value)

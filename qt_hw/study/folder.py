@@ -199,7 +199,7 @@ class StudyFolder:
         """
         path = self.cell_folder(id) / "cell.json"
         found = read_json(path)
-        if not isinstance(found, dict) or not {"cell", "values"} <= found.keys():
+        if not isinstance(found, dict) or not _is_whole(found):
             raise StorageError(f"{path} is damaged; delete it, then --resume computes it anew")
         return found
 
@@ -218,7 +218,10 @@ class StudyFolder:
         for cell in self.cells:
             state = self.state(cell.id)
             if state == "unreadable":
-                text = f"{self.cell_folder(cell.id)} cannot be read; --resume computes it anew"
+                own = self.cell_folder(cell.id)
+                text = f"{own} cannot be read; --resume computes it anew"
+                if own.exists() and not own.is_dir():
+                    text = f"{own} is not a folder; move it away, then --resume"
                 found.append(Failure(cell=cell.id, error=text, kind="StorageError"))
             elif state == "failed":
                 found.append(self._failure(cell.id))
@@ -264,6 +267,17 @@ class StudyFolder:
             return set()
         with Journal(self.ledger) as journal:
             return {request.run.partition("/")[2] for request in journal.requests()}
+
+
+def _is_whole(found: Mapping[str, Any]) -> bool:
+    """Return whether a finished cell's file has all that a report asks of it."""
+    values, about = found.get("values"), (found.get("cell"), found.get("backend"))
+    if not isinstance(values, dict) or not all(isinstance(one, dict) for one in about):
+        return False
+    pairs = [pair if isinstance(pair, list) else [] for pair in values.values()]
+    return all(
+        len(pair) == 2 and all(isinstance(one, int | float) for one in pair) for pair in pairs
+    )
 
 
 def _both(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:

@@ -114,7 +114,7 @@ def _apply(tables: dict[str, Any], change: str) -> None:
     table, dot, inner = key.partition(".")
     if dot and table not in StudyConfig.model_fields:
         before = tables.get("set", ())
-        listed = [before] if isinstance(before, str) else list(before)
+        listed = list(before) if isinstance(before, list | tuple) else [before]
         tables["set"] = listed if change in listed else [*listed, change]
     elif dot:
         own = tables.setdefault(table, {})

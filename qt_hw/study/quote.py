@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,10 +35,10 @@ _FREE = Cost(circuits=0, shots=0)
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """All cells of one condition.
+    """All cells that differ by their seeds alone.
 
     Attributes:
-        condition: Without its seed.
+        condition: Of all of them; that of another line too, where an option tells them apart.
         cells: Their number.
         cost: Of all of them.
         seconds: Time of all of them on one core; None where a vendor's queue decides.
@@ -47,6 +48,11 @@ class Line:
     cells: int
     cost: Cost
     seconds: float | None
+
+    @property
+    def paid(self) -> bool:
+        """Whether they cost money."""
+        return self.seconds is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,31 +106,38 @@ def quote_study(
         PreflightError: A backend cannot run a cell; with every reason.
         QtHwError: A configuration does not fit together.
     """
-    groups: dict[Condition, list[Cell]] = {}
+    groups: dict[str, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault(cell.condition, []).append(cell)
+        groups.setdefault(_but_for_seeds(cell), []).append(cell)
     paid = {c.config.backend.name: costs_money(c.config.backend.name) for c in cells}
     clock, lines = Clock(say) if timed else None, list[Line]()
     with contextlib.ExitStack() as stack:
         backends = _Backends(stack, rehearsal)
-        for condition, own in groups.items():
+        for own in groups.values():
             cell, costs = own[0], paid[own[0].config.backend.name]
             each = _cost(cell, backends.get(cell.config, rehearsed=costs))
             seconds = None if costs else len(own) * (clock.seconds(cell) if clock else 0.0)
             lines.append(
                 Line(
-                    condition=condition,
+                    condition=cell.condition,
                     cells=len(own),
                     cost=total([(each, len(own))]),
                     seconds=seconds,
                 )
             )
     reasons = (
-        refusals(StudyQuote(lines=lines).total, spent or Totals(), cap)
+        refusals(total([(line.cost, 1) for line in lines if line.paid]), spent or Totals(), cap)
         if any(paid.values())
         else ()
     )
     return StudyQuote(lines=lines, reasons=tuple(reasons))
+
+
+def _but_for_seeds(cell: Cell) -> str:
+    """Return what cells of one price share; conditions leave out repeats, calibration, options."""
+    values = cell.to_dict()
+    del values["twin"], values["config"]["seeds"]
+    return json.dumps(values, sort_keys=True)
 
 
 class _Backends:

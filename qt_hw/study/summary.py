@@ -53,7 +53,8 @@ class Summary:
         """Return everything JSON-ready.
 
         Infinite ends become null and the resamples of the laws are left out; laws carry
-        ``shots_for`` by loss, conditions their ``label``.
+        ``shots_for`` by loss, of the fit that agrees with the data as in the report, conditions
+        their ``label``.
         """
         made = _plain(self)
         assert isinstance(made, dict)
@@ -126,7 +127,8 @@ def _laws(series: Series) -> dict[str, Any]:
         metric: _plain(law)
         | {
             "shots_for": {
-                f"{loss:g}": _plain(law.shots_for(loss)) for loss in series.losses(metric)
+                f"{loss:g}": _plain(law.shots_for(loss, free=not law.consistent))
+                for loss in series.losses(metric)
             }
         }
         for metric, law in series.laws.items()

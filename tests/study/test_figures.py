@@ -17,7 +17,8 @@ from qt_hw.study.figures.gradients import gradient_figure, noise_lines, variance
 from qt_hw.study.figures.grids import heat, mitigated_places
 from qt_hw.study.figures.shots import metric_figure, paired_figure
 from qt_hw.study.figures.style import MARKERS
-from qt_hw.study.figures.views import control_points, settings, spread_out
+from qt_hw.study.figures.views import control_points, law_line, settings, spread_out
+from qt_hw.study.report.plots import plots_of
 from qt_hw.study.summary import Summary, summarise
 from qt_hw.training.figures import save
 from tests.study.rows import CONTROLS, SHOTS, Rows, rows
@@ -200,6 +201,52 @@ def test_one_seed_and_exact_noise_are_drawn(tmp_path: Path) -> None:
     assert axes.get_xticklabels()[-1].get_text() == "exact"
     line = next(line for line in axes.get_lines() if line.get_label() == "aer, ideal")
     assert line.get_ydata()[0] == line.get_ydata()[-1]  # the same values stand as exact ones
+
+
+def test_a_single_shot_count_has_its_interval(table: Rows) -> None:
+    kinds = {"noiseless": {None}, "evaluate": {64}, "train": {256}}
+    own = [row for row in table if row["shots"] in kinds.get(row["kind"], ())]
+    (setting,) = settings(summarise(own))
+    for axes, kind in zip(metric_figure(setting).axes, ("evaluate", "train"), strict=True):
+        curves = setting.of_kind(kind)
+        assert len(axes.containers) == len(curves) > 0
+        for curve, drawn in zip(curves, axes.containers, strict=True):
+            value = curve.groups[0].metrics["test_accuracy"]
+            (ends,) = drawn.lines[2][0].get_segments()
+            assert ends[:, 1] == pytest.approx([100.0 * value.low, 100.0 * value.high])
+
+
+def test_each_gradient_rule_keeps_its_twin(table: Rows) -> None:
+    """The first of the table is no twin of the others: not of the controls, nor of the laws."""
+    plain = [row for row in table if row["kind"] in ("noiseless", "control", "train")]
+    other = [
+        row | {"gradient": "spsa", "cell": f"{row['cell']}-spsa", "value": row["value"] - 0.2}
+        for row in plain
+        if row["kind"] != "control"
+    ]
+    for row in other:
+        row["twin"] = row["twin"] and f"{row['twin']}-spsa"
+    summary = summarise(other + plain)
+    (setting,) = settings(summary)
+    assert setting.twin is not None and setting.twin.condition.gradient == "auto"
+    first, second = (law_line(curve, setting.twin)[1] for curve in setting.curves)
+    assert np.array(second) - np.array(first) == pytest.approx(0.2)
+    labels = [group.condition.label for group in summary.twins]
+    assert labels == ["noiseless, spsa", "noiseless"]
+
+
+def test_names_that_differ_in_lost_letters_keep_their_figures(tmp_path: Path, table: Rows) -> None:
+    few = [row for row in table if row["kind"] in ("noiseless", "control") and row["seed"] < 4]
+    both = [
+        row | {"base": base, "cell": f"{base}-{row['cell']}", "twin": f"{base}-{row['twin']}"}
+        for base in ("mäß.toml", "möß.toml")
+        for row in few
+    ]
+    summary = summarise(both)
+    names = {path.name for path in draw_study(tmp_path, summary, [])}
+    assert {"controls-m-toml.png", "controls-m-toml-2.png"} <= names
+    plots = [plot.name for plot in plots_of(summary)]
+    assert len(plots) == len(set(plots)) == 2
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, summary: Summary, table: Rows) -> None:

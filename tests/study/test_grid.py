@@ -206,6 +206,12 @@ def test_what_makes_no_sense_is_refused(
         cells(small_study(tmp_path, **tables))
 
 
+def test_a_change_of_changes_that_are_no_list_is_refused() -> None:
+    study = {"base": "digits", "set": 5}
+    with pytest.raises(ConfigError, match=r"set\.0 should be a valid string, got 5"):
+        load_study(study, ["optimizer.steps=3"])
+
+
 def test_unknown_studies_and_files() -> None:
     with pytest.raises(UnknownName, match="digits-shots"):
         load_study("digits-shot")

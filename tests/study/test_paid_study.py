@@ -79,6 +79,26 @@ def test_one_ledger_holds_what_the_estimate_said(tmp_path: Path, vendor: Vendor)
     assert len({job["token"] for job in vendor.jobs()}) == JOBS
 
 
+def test_cells_that_differ_in_an_option_have_prices_of_their_own(
+    tmp_path: Path, vendor: Vendor
+) -> None:
+    """They share a condition, so that only the first was priced."""
+    once = {"backend": "paper:a4", "shots": 100, "repeats": 1}
+    evaluate = [once, {**once, "repeats": 3}, {**once, "mitigation": "readout"}]
+    evaluate.append({**evaluate[-1], "calibration_shots": 700})
+    study = paid_study(tmp_path, train=[], evaluate=evaluate)
+    quoted, _ = quote(study, tmp_path / "out", timed=False)
+    assert run(study, tmp_path / "out").failures() == []
+    assert quoted.total.usd_high == pytest.approx(vendor.bill())
+
+
+def test_jobs_of_simulators_are_not_counted_against_the_cap(tmp_path: Path, vendor: Vendor) -> None:
+    study = paid_study(tmp_path, budget={"max_usd": 1}, train=[])
+    quoted, _ = quote(study, tmp_path / "out", timed=False)
+    assert len(quoted.reasons) == 1
+    assert f"+ {2 * EVALUATION:.2f} for the next 4 jobs" in quoted.reasons[0]
+
+
 def test_resuming_pays_nothing(tmp_path: Path, vendor: Vendor) -> None:
     study = paid_study(tmp_path)
     run(study, tmp_path / "out")

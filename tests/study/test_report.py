@@ -15,6 +15,7 @@ import pytest
 from qt_hw.errors import MissingExtra
 from qt_hw.study.report import write_report
 from qt_hw.study.report.plots import plots_of
+from qt_hw.study.report.tables import gradients_table
 from qt_hw.study.summary import Summary, summarise
 from tests.study.rows import INFO, Rows, rows
 
@@ -166,6 +167,23 @@ def test_accuracy_plot_has_means_and_ends(summary: Summary) -> None:
     for series in evaluated:
         values = [group.metrics["test_accuracy"] for group in series.groups]
         assert lines[series.condition.where]["y"] == [100.0 * value.mean for value in values]
+
+
+def test_a_single_shot_count_has_its_interval(table: Rows) -> None:
+    own = [row for row in table if row["kind"] == "noiseless" or row["shots"] == 64]
+    plots = plots_of(summarise(own))
+    plot = next(plot for plot in plots if plot.name == "accuracy-evaluate")
+    lines = [trace for trace in plot.traces if trace.get("mode") == "lines+markers"]
+    assert lines and all(line["error_y"]["array"][0] > 0.0 for line in lines)
+
+
+def test_gradients_of_several_bases_are_told_apart(table: Rows) -> None:
+    own = [row for row in table if row["kind"] == "gradient" and row["qubits"] == 2]
+    other = [row | {"base": "other", "cell": f"other-{row['cell']}"} for row in own]
+    made = gradients_table(summarise(own + other))
+    assert made is not None
+    shown = [tuple(cell.shown for cell in row[:7]) for row in made.rows]
+    assert len(shown) == len(set(shown)) == 8
 
 
 def test_hardly_any_data_and_hardly_any_info(tmp_path: Path) -> None:

@@ -131,6 +131,24 @@ def test_plots_follow_the_width(browser: Any, page: Path) -> None:
     assert browser.execute_async_script(fits)
 
 
+def test_a_turned_heat_map_keeps_its_unit(browser: Any, page: Path, tmp_path: Path) -> None:
+    told = """
+    const [trace] = document.getElementById("heat-evaluate").data;
+    return [trace.x.length, trace.hovertemplate];
+    """
+    other = tmp_path / "other.html"  # the same numbers in kilometres
+    text, unit = page.read_text("utf-8"), "%{z:.2f} %\\u003cextra"
+    assert unit in text
+    other.write_text(text.replace(unit, "%{z:.1f} km\\u003cextra"), "utf-8")
+    opened(browser, other, 1280)
+    wide = browser.execute_script(told)
+    browser.get("about:blank")
+    opened(browser, other, 375)
+    narrow = browser.execute_script(told)
+    assert wide == [5, "%{y}<br>%{x} shots: %{z:.1f} km<extra></extra>"]
+    assert narrow == [4, "%{x}<br>%{y} shots: %{z:.1f} km<extra></extra>"]
+
+
 def test_a_click_on_a_header_sorts(browser: Any, page: Path) -> None:
     opened(browser, page, 1280)
     heads = browser.find_elements("css selector", "#groups th")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -223,9 +224,23 @@ def test_a_base_that_changes_later_changes_nothing(copied: tuple[StudyConfig, Pa
         file.write_text(text)
 
 
+#: What an editor may leave in a cell's file.
+BODIES: dict[str, dict[str, Any]] = {
+    "values that are none": {"values": 5},
+    "a value without its spread": {"values": {"test_loss": [1.0]}},
+    "no backend": {"backend": None},
+}
+
+
 @pytest.mark.parametrize(
     "damage",
-    ["cell.json", "manifest.json", "a file instead of a folder", "cell.json missing"],
+    [
+        "cell.json",
+        "manifest.json",
+        "a file instead of a folder",
+        "cell.json missing",
+        *BODIES,
+    ],
 )
 def test_an_unreadable_cell_is_named_and_computed_anew(
     copied: tuple[StudyConfig, Path], damage: str
@@ -240,12 +255,20 @@ def test_an_unreadable_cell_is_named_and_computed_anew(
         own.write_text("not a folder")
     elif damage.endswith("missing"):
         (own / "cell.json").unlink()
+    elif damage in BODIES:
+        body = json.loads((own / "cell.json").read_text())
+        (own / "cell.json").write_text(json.dumps(body | BODIES[damage]))
     else:
         (own / damage).write_text('{"half')
         if damage == "manifest.json":
             (own / "cell.json").unlink()
     left = rows_of(folder)
     assert left == ([r for r in before if r["cell"] != cell.id])
+    named = {failure.cell: failure.error for failure in folder.failures()}
+    if damage.startswith("a file"):
+        assert "is not a folder; move it away" in named[cell.id]
+    elif damage in {"cell.json", *BODIES}:
+        assert "--resume computes it anew" in named[cell.id]
     board, begun = run(study, out, resume=True)
     assert begun == [cell.id]
     if damage.startswith("a file"):

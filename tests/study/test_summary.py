@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from qt_hw.cli.study_tables import print_conclusions
 from qt_hw.errors import InputError
 from qt_hw.storage import write_json
 from qt_hw.study.condition import Condition
@@ -245,6 +248,63 @@ def test_errors_against_target_size() -> None:
     assert sizes.relative_error[0] == interval([0.08, 0.081, 0.082])
     assert sizes.trained_parameters == (40, 40)
     assert found.controls == () and found.n_comparisons == 0
+
+
+def test_slopes_of_several_bases_are_told_apart() -> None:
+    rows: Rows = []
+    for seed, base, qubits in product(range(3), ("digits", "other"), (2, 4)):
+        values = {"gradient_variance": 2.0**-qubits * (1 + seed)}
+        where = {"kind": "gradient", "base": base, "qubits": qubits, "layers": 2}
+        rows += cell(f"{base}-{qubits}-{seed}", seed, values, **where)
+    slopes = [note for note in summarise(rows).notes if "exact gradient" in note]
+    assert [note.partition("(")[2].partition(",")[0] for note in slopes] == ["digits", "other"]
+
+
+def test_the_file_tells_the_shots_of_the_fit_that_agrees() -> None:
+    rows: Rows = []
+    for seed in range(10):
+        rows += cell(f"noiseless-{seed}", seed, {"test_accuracy": 0.9}, kind="noiseless")
+        for shots in SHOTS:
+            values = {"test_accuracy": 0.9 - (20.0 + seed) / shots}
+            where = {"kind": "evaluate", "backend": "aer", "shots": shots}
+            rows += cell(f"{shots}-{seed}", seed, values, twin=f"noiseless-{seed}", **where)
+    found = summarise(rows)
+    law = found.series[0].laws["test_accuracy"]
+    assert not law.consistent
+    wanted = law.shots_for(0.01, free=True)
+    assert wanted.value != law.shots_for(0.01).value
+    told = found.to_dict()["series"][0]["laws"]["test_accuracy"]["shots_for"]["0.01"]
+    assert told["value"] == wanted.value
+
+
+def test_printed_rows_tell_circuits_apart_and_points_from_percent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    shallow = study(range(3), shots=(64,))
+    deep = [row | {"layers": 7, "cell": f"deep-{row['cell']}"} for row in shallow]
+    for row in deep:
+        row["twin"] = row["twin"] and f"deep-{row['twin']}"
+    for rows, several in ((shallow, False), (shallow + deep, True)):
+        write_json(tmp_path / "summary.json", summarise(rows).to_dict())
+        print_conclusions(tmp_path)
+        lines = capsys.readouterr().out.splitlines()
+        assert "points" in "".join(lines[:3])
+        shown = [line.partition("  ")[0] for line in lines if " % [" in line and "  -" in line]
+        assert len(shown) == len(set(shown)) == (8 if several else 4)
+        assert ("evaluated on aer, ideal, 64 shots, RyCnot(4, 7)" in shown) is several
+        assert not any("% [+" in line or "% [-" in line for line in lines)
+
+
+def test_a_narrow_terminal_cuts_no_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    write_json(tmp_path / "summary.json", summarise(study(range(3), shots=(64,))).to_dict())
+    print_conclusions(tmp_path)
+    table = capsys.readouterr().out.partition("*: significant")[0]
+    assert "n.d." in table and "…" not in table
+    assert max(map(len, table.splitlines())) <= 80
 
 
 def test_it_is_written_as_json() -> None:

@@ -125,6 +125,9 @@ def _curve(axes: Axes, curve: Curve, metric: str, scale: float) -> None:
     means = [scale * value.mean for value in values]
     low, high = [scale * v.low for v in values], [scale * v.high for v in values]
     axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+    if len(x) == 1:  # a band needs two places
+        bar = {"fmt": "none", "capsize": 2.0, "linewidth": 1.0}
+        axes.errorbar(x, means, errors(values, scale), ecolor=colour, **bar)  # type: ignore[arg-type]
     marker = {"marker": marker_of(curve), "markersize": 5.0}
     filled = {"markerfacecolor": colour if curve.style == 0 else "white"}
     axes.plot(x, means, color=colour, linestyle=style, label=curve.name, **marker, **filled)  # type: ignore[arg-type]

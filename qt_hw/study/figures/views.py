@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ class Curve:
         groups: By rising shots, exact ones last.
         x: log2 of their shots; exact ones stand beyond the last.
         law: Of the headline metric, if it was fitted.
+        twin: The noiseless group that it is compared with: another gradient rule has its own.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Curve:
     groups: tuple[Group, ...]
     x: tuple[float, ...]
     law: Law | None
+    twin: Group | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +82,7 @@ class Setting:
         title: What tells it from the study's other settings; empty if it is the only one.
         slug: The same for names of files.
         metric: The headline metric of its task.
-        twin: The noiseless group.
+        twin: The noiseless group; that of the controls, where there are several.
         controls: Groups of the controls.
         curves: Series of evaluations and trainings.
     """
@@ -132,14 +135,28 @@ def settings(summary: Summary) -> list[Setting]:
     keys = list(found)
     shown = [i for i in range(len(_SETTING)) if len({key[i] for key in keys}) > 1]
     made = [_setting(summary, key, shown) for key in keys]
-    return [setting for setting in made if setting.curves or setting.controls]
+    return _told_apart([setting for setting in made if setting.curves or setting.controls])
+
+
+def _told_apart(found: Sequence[Setting]) -> list[Setting]:
+    """Return the settings, each with a slug of its own: it has not all letters of the title."""
+    taken: dict[str, Setting] = {}
+    for setting in found:
+        names = (f"{setting.slug}-{n}" if n > 1 else setting.slug for n in count(1))
+        slug = next(name for name in names if name not in taken)
+        taken[slug] = replace(setting, slug=slug)
+    return list(taken.values())
 
 
 def _setting(summary: Summary, key: tuple[Any, ...], shown: Sequence[int]) -> Setting:
     title = ", ".join(_value_name(_SETTING[i], key[i]) for i in shown if key[i] is not None)
     series = [s for s in _series(summary) if _key(s.condition) == key]
     twins = [g for g in summary.twins if _key(g.condition) == key]
-    twin = next((s.twin for s in series if s.twin is not None), twins[0] if twins else None)
+    controls = [g for g in summary.controls if _key(g.condition) == key]
+    rules = {g.condition.gradient for g in controls}
+    known = [g for g in twins if g.condition.gradient in rules]
+    known += [s.twin for s in series if s.twin is not None] + twins
+    twin = known[0] if known else None
     places = list(dict.fromkeys(_place(s.condition) for s in series))
     methods = list(dict.fromkeys(["none", *(s.condition.mitigation for s in series)]))
     beyond = max((math.log2(n) for s in series for n in s.shots if n), default=0.0) + _BEYOND
@@ -155,6 +172,7 @@ def _setting(summary: Summary, key: tuple[Any, ...], shown: Sequence[int]) -> Se
             x=tuple(math.log2(n) if n else beyond for n in s.shots),
             metric=s.condition.metric,
             law=s.laws.get(s.condition.metric.test),
+            twin=s.twin,
         )
         for s in series
     ]
@@ -163,7 +181,7 @@ def _setting(summary: Summary, key: tuple[Any, ...], shown: Sequence[int]) -> Se
         slug=re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-"),
         metric=headline_of(key[_SETTING.index("task")]),
         twin=twin,
-        controls=tuple(g for g in summary.controls if _key(g.condition) == key),
+        controls=tuple(controls),
         curves=tuple(curves),
     )
 
@@ -212,8 +230,10 @@ def intervals(curve: Curve, metric: str) -> tuple[list[float], list[Interval]]:
 def law_line(curve: Curve, twin: Group | None) -> tuple[list[float], list[float]]:
     """Return the fitted law as log2 of shots and headline metric; empty where there is none.
 
-    It is the one with a free exponent where 1/2 does not agree with the data.
+    It is the one with a free exponent where 1/2 does not agree with the data; ``twin`` stands in
+    for a curve without one of its own.
     """
+    twin = curve.twin or twin
     if curve.law is None or twin is None or curve.metric.test not in twin.metrics:
         return [], []
     law = curve.law

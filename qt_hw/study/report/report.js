@@ -36,7 +36,7 @@ function tracesOf(plot, width) {
     if (trace.type !== "heatmap" || !turned(plot, width)) return trace;
     const cells = trace.x.map((_, column) => trace.z.map((row) => row[column]));
     return { ...trace, x: trace.y, y: trace.x, z: cells, showscale: false,
-      hovertemplate: "%{x}<br>%{y} shots: %{z:.2f} %<extra></extra>" };
+      hovertemplate: trace.hovertemplate.replace("%{y}<br>%{x}", "%{x}<br>%{y}") };
   });
 }
 

@@ -165,9 +165,12 @@ def _curve(curve: Curve, metric: str, scale: float, unit: str) -> list[Trace]:
     x, values = intervals(curve, metric)
     shown = look(curve)
     means = [scale * value.mean for value in values]
-    line = {"type": "scatter", "name": curve.name, "x": x, "y": means, "mode": "lines+markers"}
+    line: Trace = {"type": "scatter", "name": curve.name, "x": x, "y": means}
+    line |= {"mode": "lines+markers"}
     line |= {"text": [_ends(value, scale) for value in values], **shown}
     line |= {"hovertemplate": f"%{{y:.4g}} {unit} %{{text}}"}
+    if len(x) == 1:  # a band needs two places
+        line["error_y"] = bars(values, scale)
     return [polygon(x, values, scale, shown["line"]["color"]), line]
 
 

@@ -49,7 +49,7 @@ def _law_row(
     floor = _estimate(law.floor) if law.with_floor else Cell("0 (not fitted)", 0.0, True)
     fitted = [floor, _estimate(law.coefficient), _estimate(law.exponent)]
     own = series.losses(metric)
-    needed = [_needed(law, loss) if loss in own else text("") for loss in losses]
+    needed = [_needed(law, loss) if loss in own else Cell("", numeric=True) for loss in losses]
     agrees = text("yes" if law.consistent else "no")
     return [text(c.kind), text(where), text(_words(metric)), *fitted, agrees, *needed]
 
@@ -144,9 +144,11 @@ def gradients_table(summary: Summary) -> Table | None:
     return Table(
         name="gradients",
         caption="Gradients at random angles: mean over seeds [95 % interval]",
-        columns=["circuit", "layers", "qubits", "shots", "n", *map(_words, known)],
+        columns=["base", "where", "circuit", "layers", "qubits", "shots", "n", *map(_words, known)],
         rows=[
             [
+                text(group.condition.base),
+                text(group.condition.where),
                 text(group.condition.ansatz),
                 count(group.condition.layers),
                 count(group.condition.qubits),

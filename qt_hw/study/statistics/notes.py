@@ -128,12 +128,14 @@ def _on_exponent(law: Law) -> str:
 def _on_slopes(plateaus: Sequence[Plateau]) -> Iterator[str]:
     """Yield one sentence for each circuit: its exact gradient does not depend on the shots."""
     alike = gathered(plateaus, lambda one: one.condition.without("shots", "backend"))
+    several = len({condition.base for condition in alike}) > 1
     for condition, (first, *_) in alike.items():
         if first.slope is None or first.low is None or first.high is None:
             continue
+        base = f"{condition.base}, " if several else ""
         layers = "1 layer" if condition.layers == 1 else f"{condition.layers} layers"
         yield (
-            f"The variance of the exact gradient ({condition.ansatz}, {layers}) changes by a "
+            f"The variance of the exact gradient ({base}{condition.ansatz}, {layers}) changes by a "
             f"factor {2**first.slope:.2f} ({2**first.low:.2f} to {2**first.high:.2f}) with each "
             "qubit."
         )

@@ -99,7 +99,7 @@ def _check_enough(
             raise DataError(
                 f"{series.source}: {name} = {wanted or 1:,} windows asked for, {found:,} found "
                 f"({available:,} in all; training windows end before the first test window "
-                "begins): lower train_size or test_size, or raise max_gap"
+                "begins): lower train_size, test_size or length, or raise max_gap"
             )
 
 
