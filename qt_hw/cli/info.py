@@ -10,6 +10,7 @@ _EXTRAS = (
     ("braket", "braket.devices", "Amazon Braket (braket:…) and IonQ through it (ionq:…)"),
     ("mitigation", "mitiq", "mitigation by ddd, cdr, pec, lre, exponential zne (GPL-3.0)"),
     ("study", "plotly", "reports of studies, Ray clusters, TensorBoard"),
+    ("tasks", "peft", "the tasks language, flood, reinforcement and typhoon"),
 )
 #: Backends that are opened with a device only, and the extra that they need.
 _EXTRA_OF = {"braket": "braket", "ibm": "ibm", "ionq": "braket"}

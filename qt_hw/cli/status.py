@@ -50,7 +50,8 @@ def status(
 
     found = look()
     if not any(standing.lines or standing.evaluations for standing in found):
-        print(f"no jobs in {run}; qt-hw submit {run} sends some")
+        study = (run / "study.json").exists()  # a study sends its jobs itself
+        print(f"no jobs in {run}" + ("" if study else f"; qt-hw submit {run} sends some"))
     elif watch:
         with interruptible(f"stopped watching; jobs go on; fetch them with: qt-hw collect {run}"):
             _watch(found, look, everything)

@@ -93,12 +93,13 @@ def check_fit(name: str, input_shape: Sequence[int], options: Options | None = N
     takes, has = target_info(name, options).input_shape, tuple(input_shape)
     if takes is None or takes == has:
         return
-    fitting = ", ".join(t for t in known_targets() if target_info(t).input_shape == has) or "none"
+    fitting = ", ".join(t for t in known_targets() if target_info(t).input_shape == has)
+    kinds = ", ".join(family.said for family in _families() if family.said)
+    named = f"targets that fit: {fitting}" if fitting else f"name one that fits; there are {kinds}"
     hint = {(64,): 8, (1, 28, 28): 28}.get(takes)
     advice = f", or set image_size = {hint} in the task 'digits'" if hint else ""
     raise InputError(
-        f"target {name!r} takes inputs of shape {takes}, the data have {has}: "
-        f"targets that fit: {fitting}{advice}"
+        f"target {name!r} takes inputs of shape {takes}, the data have {has}: {named}{advice}"
     )
 
 

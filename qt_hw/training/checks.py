@@ -74,15 +74,16 @@ def _check_shots(config: RunConfig, limits: Limits) -> None:
 
 
 def warn_of_size(model: Trainable) -> None:
-    """Warn if there is more to train than the target has parameters, unless it is meant so."""
+    """Warn if there is more to train than without a circuit, unless it is meant so."""
     if not isinstance(model, GeneratedModel):
         return
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    if trained >= model.target.n_target:
+    kept = sum(p.numel() for p in model.target.parameters() if p.requires_grad)
+    if trained >= model.target.n_generated + kept:
         logger.warning(
             "%s parameters are trained for a target of %s: lower mapping.hidden or chunk_size",
             f"{trained:,}",
-            f"{model.target.n_target:,}",
+            f"{model.target.n_generated + kept:,}",
         )
 
 

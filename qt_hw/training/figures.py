@@ -47,7 +47,8 @@ def learning_curves(runs: Mapping[str, Rows], metric: Metric = ACCURACY) -> Figu
     for (name, rows), colour in zip(runs.items(), _COLOURS, strict=False):
         _losses(loss, rows, colour)
         steps, values = [row["step"] for row in rows], [row[metric.test] for row in rows]
-        headline.plot(steps, metric.factor * np.array(values), color=colour, label=name)
+        marker = _marker(len(steps))
+        headline.plot(steps, metric.factor * np.array(values), marker, color=colour, label=name)
     _finish_losses(loss)
     note = _metric_axis(headline, metric, [rows[-1][metric.test] for rows in runs.values() if rows])
     _label(headline, metric.heading, "step", metric.axis + note)
@@ -65,7 +66,13 @@ def _losses(axes: Axes, rows: Rows, colour: str) -> None:
     for name, (style, width) in styles.items():
         points = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
         if points:
+            style += _marker(len(points))
             axes.plot(*zip(*points, strict=True), style, color=colour, linewidth=width)
+
+
+def _marker(points: int) -> str:
+    """Return the marker of a curve: a line through one point is not seen."""
+    return "o" if points == 1 else ""
 
 
 def _finish_losses(axes: Axes) -> None:

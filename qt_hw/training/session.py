@@ -161,12 +161,13 @@ def _results(manifest: Mapping[str, Any], row: Row, headline: Metric) -> dict[st
     """Return the final figures that tables show."""
     parameters = manifest["parameters"]
     trained = parameters["n_trained"] + parameters["n_kept"]
+    without_circuit = parameters["n_generated"] + parameters["n_kept"]  # the frozen ones are none
     return {
         "steps": row["step"],
         **with_gap(ordered(row, headline)),
         "trained_parameters": trained,
-        "target_parameters": parameters["n_target"],
-        "trained_share": trained / parameters["n_target"],
+        "target_parameters": without_circuit,
+        "trained_share": trained / without_circuit,
         "circuit_share_start": manifest["circuit_share"]["start"],
         "circuit_share_end": manifest["circuit_share"]["end"],
         "circuits": row["circuits"],

@@ -301,6 +301,8 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(call: Call) -> None:
             extra = line.split()[0]
             assert f"pip install 'qt-hw[{extra}]'" in line
     assert "next version" not in printed
+    shown = {line.split()[0] for line in printed.splitlines() if line.strip()}
+    assert {"aer", "ibm", "braket", "mitigation", "study", "tasks"} <= shown
     (line,) = (x for x in printed.splitlines() if x.startswith("mitigation"))
     assert all(name in line for name in ("ddd", "cdr", "pec", "lre", "exponential zne"))
 

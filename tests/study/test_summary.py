@@ -260,6 +260,22 @@ def test_slopes_of_several_bases_are_told_apart() -> None:
     assert [note.partition("(")[2].partition(",")[0] for note in slopes] == ["digits", "other"]
 
 
+def test_an_exponent_at_the_ends_of_what_is_tried_is_not_told_as_found() -> None:
+    rows: Rows = []
+    rng = np.random.default_rng(0)
+    for seed in range(3):
+        rows += cell(f"noiseless-{seed}", seed, {"test_accuracy": 0.9}, kind="noiseless")
+        for shots, scatter in zip(SHOTS, rng.normal(size=len(SHOTS)), strict=True):
+            where = {"kind": "evaluate", "backend": "aer", "shots": shots}
+            values = {"test_accuracy": 0.88 + 0.02 * float(scatter)}
+            rows += cell(f"{shots}-{seed}", seed, values, twin=f"noiseless-{seed}", **where)
+    found = summarise(rows)
+    exponent = found.series[0].laws["test_accuracy"].exponent
+    assert exponent.low == 0.1 or exponent.high == 2.0
+    (note,) = (note for note in found.notes if "exponent" in note or "1/S^b" in note)
+    assert "those of what is tried, 0.1 to 2: these data hardly tell it" in note
+
+
 def test_the_file_tells_the_shots_of_the_fit_that_agrees() -> None:
     rows: Rows = []
     for seed in range(10):

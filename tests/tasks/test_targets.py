@@ -141,5 +141,7 @@ def test_data_of_another_shape_are_refused_with_what_fits():
         InputError, match=r"the data have \(64,\): .*: mlp-64-32-10, or set image_s"
     ):
         check_fit("cnn-mnist", (64,))
-    with pytest.raises(InputError, match=r"\(3, 32, 32\), the data have \(5,\): .* fit: none$"):
+    with pytest.raises(
+        InputError, match=r"\(3, 32, 32\), the data have \(5,\): .*policy-I-H-A with"
+    ):
         check_fit("cnn-cifar", (5,))

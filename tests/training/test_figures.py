@@ -30,6 +30,14 @@ def test_the_curves_show_the_rows() -> None:
     assert [t.get_text() for t in styles.get_texts()] == ["test", "training"]
 
 
+def test_one_row_is_a_marker() -> None:
+    for rows, marker in ((_rows(2.0)[:1], "o"), (_rows(2.0), "None")):
+        lines = [
+            line for axes in figures.learning_curves({"a": rows}).axes for line in axes.get_lines()
+        ]
+        assert {line.get_marker() for line in lines if len(line.get_xydata())} == {marker}
+
+
 @pytest.mark.parametrize(
     ("start", "shown"),
     [

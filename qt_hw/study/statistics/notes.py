@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from qt_hw.study.statistics.cells import Table, gathered
+from qt_hw.study.statistics.exponents import LOWEST, UPPERMOST
 from qt_hw.study.statistics.groups import Group, lone_cells
 from qt_hw.study.statistics.intervals import BOOTSTRAP_FROM
 from qt_hw.study.statistics.law import Estimate, Law
@@ -120,6 +121,9 @@ def _asked(series: Series) -> float:
 def _on_exponent(law: Law) -> str:
     b = law.exponent
     span = f"{b.value:.3f} ({b.low:.3f} to {b.high:.3f})"
+    if b.low <= LOWEST or b.high >= UPPERMOST:
+        tried = f"{LOWEST:g} to {UPPERMOST:g}"
+        span += f", whose ends are those of what is tried, {tried}: these data hardly tell it"
     if law.consistent:
         return f"1/sqrt(S) agrees with the fitted exponent {span}"
     return f"the drop falls like 1/S^b with b = {span}, not 1/2, and that fit is used"

@@ -97,6 +97,7 @@ def test_a_pair_of_runs_and_its_export(tmp_path: Path) -> None:
     assert run.metric.key == "ppl" and not run.metric.higher_is_better
     results = pair.results()["sampled"]
     assert results["test_ppl"] == pytest.approx(math.exp(results["test_loss"]), rel=1e-6)
+    assert results["target_parameters"] == run.manifest["parameters"]["n_generated"]
     (tmp_path / "adapter.tmp").mkdir()
     (tmp_path / "adapter.tmp" / "notes").touch()
     described = export_run(run, tmp_path / "adapter")
