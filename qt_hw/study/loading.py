@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from qt_hw.errors import ConfigError, UnknownName
 from qt_hw.study.config import StudyConfig
-from qt_hw.training.problems import problem
+from qt_hw.training.problems import problems
 
 __all__ = ["known_studies", "load_study", "study_to_toml"]
 
@@ -61,8 +61,7 @@ def load_study(
     try:
         return StudyConfig.model_validate_json(json.dumps(tables, default=str), strict=True)
     except ValidationError as error:
-        problems = [problem(one, StudyConfig) for one in error.errors(include_url=False)]
-        raise ConfigError(f"{origin}: {'; '.join(problems)}") from None
+        raise ConfigError(f"{origin}: {'; '.join(problems(error, StudyConfig))}") from None
 
 
 def study_to_toml(config: StudyConfig) -> str:

@@ -64,13 +64,13 @@ class TargetConfig(_Table):
 
     ``activation`` replaces the network's own; ``select`` holds names or shell patterns of
     parameters, without it the network says what is generated (all, or its adapters). ``options``
-    are the network's own, a list as a tuple.
+    are the network's own, a list as a tuple; a table is for an option of an adapter that is one.
     """
 
     name: str
     activation: Literal["none", "relu", "tanh"] | None = None
     select: tuple[str, ...] | None = None
-    options: dict[str, Option] | None = None
+    options: dict[str, Option | dict[str, Option]] | None = None
 
 
 class FactorConfig(_Table):

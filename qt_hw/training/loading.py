@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from qt_hw.errors import ConfigError, UnknownName
 from qt_hw.training.config import ControlConfig, RunConfig
 from qt_hw.training.presets import all_names, known_presets, read_preset
-from qt_hw.training.problems import problem
+from qt_hw.training.problems import problems
 
 __all__ = ["config_from_dict", "known_presets", "load_config", "parse_value", "to_toml"]
 
@@ -60,8 +60,7 @@ def config_from_dict(tables: Mapping[str, Any], origin: str = "configuration") -
         text = json.dumps(tables, default=str)
         return RunConfig.model_validate_json(text, strict=True)
     except ValidationError as error:
-        problems = [problem(detail, RunConfig) for detail in error.errors(include_url=False)]
-        raise ConfigError(f"{origin}: {'; '.join(problems)}") from None
+        raise ConfigError(f"{origin}: {'; '.join(problems(error, RunConfig))}") from None
 
 
 def to_toml(config: RunConfig) -> str:

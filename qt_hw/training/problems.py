@@ -5,21 +5,45 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from qt_hw.errors import nearest
 
-__all__ = ["problem"]
+__all__ = ["problems"]
+
+_Path = Sequence[str | int]
+_KINDS = {
+    str: ("a text",), int: ("a number",), float: ("a number",), bool: ("true", "false"),
+    tuple: ("a list of these",), dict: ("a table of these",),
+}  # fmt: skip
+# JSON, which pydantic reads, has other names for these than TOML.
+_TABLES = {"dict_type": "should be a table", "model_type": "should be a table"}
+_LISTS = {"tuple_type": "should be a list", "list_type": "should be a list"}
 
 
-def problem(detail: ErrorDetails, root: type[BaseModel]) -> str:
-    """Return one error of validating ``root`` in this program's words."""
-    path = [part for part in detail["loc"] if not str(part).startswith("function-")]
-    key = ".".join(str(part) for part in path)
-    kind = detail["type"]
+def problems(error: ValidationError, root: type[BaseModel]) -> list[str]:
+    """Return what is wrong, in this program's words.
+
+    A value that may be of several kinds has an error for each that it is not, and the paths of
+    these go on with the kind: together they make one sentence.
+    """
+    found: dict[tuple[str | int, ...], str] = {}
+    for detail in error.errors(include_url=False):
+        path = tuple(part for part in detail["loc"] if not str(part).startswith("function-"))
+        end, kinds = _either(path, root)
+        if path[:end] not in found:
+            text = _of_no_kind(path[:end], kinds, detail) if kinds else _of(path, detail, root)
+            found[path[:end]] = text
+    return list(found.values())
+
+
+def _of(path: _Path, detail: ErrorDetails, root: type[BaseModel]) -> str:
+    """Return one error of validating ``root``."""
+    key, kind = _key(path), detail["type"]
     if kind == "extra_forbidden":
         return _unknown_key(key, path, root)
     if kind == "missing":
@@ -29,12 +53,57 @@ def problem(detail: ErrorDetails, root: type[BaseModel]) -> str:
         return f"{key}: {said}" if key else said
     if kind == "literal_error":
         return _unknown_choice(key, path, detail, root)
-    message = detail["msg"].removeprefix("Input ")
+    message = {**_TABLES, **_LISTS}.get(kind, detail["msg"].removeprefix("Input "))
     hint = f" (to take the key out: --set {key}=)" if detail["input"] == "none" else ""
     return f"{key} {message}, got {_shown(detail['input'])}{hint}"
 
 
-def _unknown_key(key: str, path: Sequence[str | int], root: type[BaseModel]) -> str:
+def _of_no_kind(path: _Path, kinds: Sequence[Any], detail: ErrorDetails) -> str:
+    """Return the error of a value that is of none of the kinds that it may be of."""
+    there = {get_origin(kind) or kind for kind in kinds}
+    words = [word for kind, own in _KINDS.items() if kind in there for word in own]
+    *others, last = dict.fromkeys(words)
+    return f"{_key(path)} should be {', '.join(others)} or {last}, got {_shown(detail['input'])}"
+
+
+def _key(path: _Path) -> str:
+    return ".".join(str(part) for part in path)
+
+
+def _either(path: _Path, root: type[BaseModel]) -> tuple[int, tuple[Any, ...]]:
+    """Return where in ``path`` a value of several kinds is left, and these kinds.
+
+    That is the whole path, and no kinds, where there is no such value.
+    """
+    annotation: Any = root
+    for place, part in enumerate(path[:-1], start=1):
+        annotation = _inner(annotation, part)
+        kinds = _kinds(annotation)
+        if len(kinds) > 1:
+            return place, kinds
+    return len(path), ()
+
+
+def _inner(annotation: Any, part: str | int) -> Any:
+    """Return what ``annotation`` holds under ``part``: a field, a value or an item."""
+    (kind, *_) = _kinds(annotation)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        field = kind.model_fields.get(str(part))
+        return None if field is None else field.annotation
+    held = get_args(kind)
+    return (held[-1] if get_origin(kind) is dict else held[0]) if held else None
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """Return the members of a union, without None; of anything else itself."""
+    if get_origin(annotation) is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return tuple(kind for kind in get_args(annotation) if kind is not NoneType)
+    return (annotation,)
+
+
+def _unknown_key(key: str, path: _Path, root: type[BaseModel]) -> str:
     allowed = list(_fields(path[:-1], root))
     near = nearest(str(path[-1]), allowed)
     guess = _elsewhere(str(path[-1]), root) or (near and ".".join([*map(str, path[:-1]), near]))

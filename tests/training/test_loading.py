@@ -115,6 +115,13 @@ def test_overrides_are_toml_values_or_bare_words(
         ("optimizer.lr_angles=-1", ["optimizer.lr_angles", "-1"]),
         ("optimizer.schedule=cosin", ["did you mean 'cosine'", "constant, cosine"]),
         ("optimizer=3", ["optimizer", "got 3"]),
+        ("mapping=3", ["mapping should be a table, got 3"]),
+        ("target.select=3", ["target.select should be a list, got 3"]),
+        ("mitigation.method=3", ["mitigation.method should be a text or a list of these, got 3"]),
+        ("task.options.x=[1]", ["task.options.x should be a text, a number, true or false, got ["]),
+        ("backend.options.x={y=1}", ["backend.options.x should be a text, a number, true, fal"]),
+        ("mitigation.zne.scales=[1,[2]]", ["zne.scales should be a", "these, got [1, [2]]"]),
+        ("target.options.x={y={z=1}}", ["target.options.x should be", "or a table of these, got"]),
         ("backend.shots=0", ["backend.shots", "greater than 0", "got 0"]),
         ("backend.shots=-4", ["backend.shots", "greater than 0", "got -4"]),
         ("ansatz.name=RyCnott", ["unknown ansatz.name 'RyCnott'", "did you mean 'RyCnot'"]),
@@ -136,6 +143,7 @@ def test_what_is_wrong_is_said_in_one_line(override: str, parts: list[str]) -> N
     message = str(caught.value)
     assert "\n" not in message
     assert all(part in message for part in parts), message
+    assert message.count("should be") <= 1, message
 
 
 def test_all_problems_are_told_at_once() -> None:

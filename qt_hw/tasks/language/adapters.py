@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from torch.nn.utils import parametrize
 
-from qt_hw.errors import InputError, UnknownName
+from qt_hw.errors import InputError
 from qt_hw.tasks.language.bottleneck import with_bottlenecks
 from qt_hw.tasks.language.gain import Gain
 from qt_hw.tasks.language.options import PEFT, ModelOptions
+from qt_hw.tasks.language.peft_options import check_patterns, peft_config, reason
 from qt_hw.tasks.language.vendors import vendor
 
 if TYPE_CHECKING:
-    from peft import PeftConfig, PeftModel
+    from peft import PeftModel
     from transformers import PreTrainedModel
 
 __all__ = ["adapted", "adapter_names"]
-
-_TYPES = {"lora": "LORA", "dora": "LORA", "prefix": "PREFIX_TUNING", "prompt": "PROMPT_TUNING"}
-# How a method may call one of our options; the first that it knows is taken.
-_FIELDS = {
-    "rank": ("r",),
-    "scale": ("lora_alpha", "alpha"),
-    "dropout": ("lora_dropout",),
-    "tokens": ("num_virtual_tokens",),
-}
 
 
 def adapted(base: PreTrainedModel, options: ModelOptions) -> PeftModel | PreTrainedModel:
@@ -46,7 +37,7 @@ def adapted(base: PreTrainedModel, options: ModelOptions) -> PeftModel | PreTrai
     if options.adapter == "bottleneck":
         _check_bottleneck(options)
         return with_bottlenecks(base.requires_grad_(False), options.names, options.rank)
-    config = _config(options)
+    config = peft_config(options)
     peft: Any = vendor("peft")
     with warnings.catch_warnings():
         # PEFT tells that it handles the transposed layers of GPT-2 and tied embeddings.
@@ -55,11 +46,13 @@ def adapted(base: PreTrainedModel, options: ModelOptions) -> PeftModel | PreTrai
             model: PeftModel = peft.get_peft_model(base, config)
         # RuntimeError, of which NotImplementedError is one, says also what "meta" cannot do.
         except (ValueError, TypeError, RuntimeError, AttributeError) as error:
+            given = ", ".join(f"target.options.{PEFT}{key}" for key in options.peft)
             raise InputError(
                 f"the adapter {options.adapter!r} cannot be put on {options.model!r} "
-                f"({_reason(error)}): "
+                f"({reason(error)}): {f'look at {given}, ' * bool(given)}"
                 f"set target.options.modules to some of {layers}, or another adapter"
             ) from error
+    check_patterns(model, options)
     if options.gain == "zero":
         _add_gain(model, options)
     if not adapter_names(model):
@@ -82,54 +75,6 @@ def adapter_names(model: nn.Module) -> tuple[str, ...]:
     )
 
 
-def _config(options: ModelOptions) -> PeftConfig:
-    """Return the configuration of the method, from those of our options that it knows."""
-    vendor("peft")
-    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
-
-    kinds = {
-        str(getattr(kind, "value", kind)): c for kind, c in PEFT_TYPE_TO_CONFIG_MAPPING.items()
-    }
-    name = options.adapter.lower()
-    wanted = _TYPES.get(name, name.upper().replace("-", "_"))
-    if wanted not in kinds:
-        others = (kind.lower() for kind in kinds if kind not in _TYPES.values())
-        raise UnknownName("adapter", options.adapter, (*_TYPES, "bottleneck", *others))
-    kind: Any = kinds[wanted]
-    known = {f.name for f in fields(kind)}
-    found: dict[str, Any] = {"task_type": "CAUSAL_LM"}
-    for ours, theirs in _FIELDS.items():
-        if taken := next((field for field in theirs if field in known), None):
-            found[taken] = getattr(options, ours)
-    if options.names and "target_modules" not in known:
-        raise InputError(f"the adapter {options.adapter!r} takes no target.options.modules")
-    if options.names:
-        found["target_modules"] = list(options.names)
-    if name == "dora":
-        found["use_dora"] = True
-    for key, value in options.peft.items():
-        if key not in known:
-            raise UnknownName(f"option of the adapter {options.adapter!r}", PEFT + key, _own(known))
-        found[key] = list(value) if isinstance(value, tuple) else value  # PEFT asks for lists
-    if str(found.get("init_lora_weights")).startswith("pissa_niter"):
-        raise InputError(
-            f"target.options.{PEFT}init_lora_weights = {found['init_lora_weights']!r} takes a "
-            "random part out of the model, so that exported adapters would not fit: take 'pissa'"
-        )
-    try:
-        config: PeftConfig = kind(**found)
-    except (ValueError, TypeError) as error:
-        raise InputError(
-            f"the adapter {options.adapter!r} does not take these options ({_reason(error)}): its "
-            f"own are set as target.options.{PEFT}NAME"
-        ) from error
-    return config
-
-
-def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
-
-
 def _check_bottleneck(options: ModelOptions) -> None:
     """Refuse options that bottlenecks, which are not PEFT's, would pass over in silence."""
     if options.peft:
@@ -137,10 +82,6 @@ def _check_bottleneck(options: ModelOptions) -> None:
         raise InputError(f"target.options.{PEFT}{key} belongs to PEFT, not to 'bottleneck'")
     if options.gain == "zero":
         raise InputError("target.options.gain = 'zero' belongs to lora and dora, not to bottleneck")
-
-
-def _own(known: set[str]) -> tuple[str, ...]:
-    return tuple(sorted(PEFT + name for name in known))
 
 
 def _check_modules(base: nn.Module, names: Sequence[str], layers: str) -> None:

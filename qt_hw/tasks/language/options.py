@@ -43,7 +43,8 @@ class ModelOptions:
         pretrain_text: What tiny-gpt2 has read; see ``read_text``.
         pretrain_steps: Steps of its pre-training; 0 for random weights.
         pretrain_seed: Of its initial weights and order of samples.
-        peft: Further options of the PEFT method; they are written as ``peft_NAME``.
+        peft: Further options of the PEFT method; they are written as ``peft_NAME``, a table such
+            as ``peft_rank_pattern = { c_attn = 8 }``.
     """
 
     model: str = "tiny-gpt2"

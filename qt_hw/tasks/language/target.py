@@ -6,6 +6,7 @@ numbers of the adapter are generated, the model itself stays as it is.
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 
 import torch
@@ -28,7 +29,7 @@ _DEFAULT = (124_736, tuple(_LAYER.format(layer, factor) for layer in (0, 1) for 
 
 
 def _info(name: str, options: Options) -> TargetInfo:
-    n_weights, select = _facts(name, tuple(sorted(options.items()))) if options else _DEFAULT
+    n_weights, select = _facts(name, _written(options)) if options else _DEFAULT
     return TargetInfo(
         name=name,
         n_weights=n_weights,
@@ -39,10 +40,20 @@ def _info(name: str, options: Options) -> TargetInfo:
     )
 
 
+def _written(options: Options) -> str:
+    """Return the options as JSON: what a cache can hold, tables too, and tells 1 from true."""
+    try:
+        return json.dumps(dict(options), sort_keys=True)
+    except TypeError as error:
+        raise InputError(
+            f"target.options hold texts, numbers, true, false, lists and tables of these: {error}"
+        ) from None
+
+
 @lru_cache(maxsize=32)
-def _facts(name: str, options: tuple[tuple[str, object], ...]) -> tuple[int, tuple[str, ...]]:
+def _facts(name: str, options: str) -> tuple[int, tuple[str, ...]]:
     """Return the number of parameters, and the names of those that are generated."""
-    read = read_options(name, dict(options))
+    read = read_options(name, json.loads(options))
     try:
         with torch.device("meta"):
             network = _network(adapted(empty_base(read), read), read)

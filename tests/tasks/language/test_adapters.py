@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from qt_hw.model.target import Target
 from qt_hw.tasks import build_target, target_info
 from qt_hw.tasks.language.adapters import adapter_names
 from qt_hw.training.build import make_ansatz, make_mapping, make_scaling
-from qt_hw.training.loading import load_config
+from qt_hw.training.loading import load_config, to_toml
 
 TINY = {"width": 16, "context": 40, "pretrain_steps": 0}
 IDS = torch.arange(48).reshape(2, 24) % 257
@@ -95,6 +96,24 @@ def test_a_gain_of_zero_leaves_the_model_as_it_is_and_is_trained() -> None:
     assert all(gain.grad is not None and gain.grad.abs() > 0 for gain in gains)
 
 
+def test_single_layers_have_ranks_of_their_own() -> None:
+    config = load_config(
+        "language-quick",
+        ["target.options.modules=c_attn,lm_head", "target.options.peft_rank_pattern.c_attn=6"],
+    )
+    assert config == load_config(tomllib.loads(to_toml(config)))
+    options = {**(config.target.options or {}), **TINY}
+    network, info = build(**options), target_info("causal-lm", options)
+    assert info.select == adapter_names(network)
+    shapes = [tuple(network.get_parameter(name).shape) for name in info.select]
+    assert shapes == [(6, 16), (48, 6)] * 2 + [(4, 16), (257, 4)]
+
+
+def test_options_are_what_toml_can_hold() -> None:
+    with pytest.raises(InputError, match="texts, numbers, true, false, lists and tables of these"):
+        target_info("causal-lm", {"peft_bias": object()})
+
+
 def test_pre_training_is_kept_and_the_same_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,6 +148,12 @@ def test_pre_training_is_kept_and_the_same_each_time(
         ({"adapter": "hra"}, InputError, r"only `torch.nn.Linear`.*c_attn \(Conv1D\)"),
         ({"gain": "one"}, UnknownName, "unknown target.options.gain 'one'"),
         ({"peft_nope": 1}, UnknownName, "peft_nope"),
+        ({"peft_rank_pattern": "c_attn"}, InputError, r"must be a table, .*c_attn=8\), got"),
+        ({"peft_rank_pattern": {"lm_head": 8}}, InputError, "ends in 'lm_head'; there are c_attn"),
+        ({"peft_rank_pattern": {"(": 8}}, InputError, r"'\(' is no regular expression"),
+        ({"peft_rank_pattern": {"c_attn": 0}}, InputError, "look at .*peft_rank_pattern, set"),
+        ({"peft_r": {"c_attn": 8}}, InputError, "peft_r takes no table"),
+        ({"rank": {"c_attn": 8}}, InputError, "at least 1"),
         ({"rnak": 4}, UnknownName, "did you mean 'rank'"),
         ({"rank": 0}, InputError, "at least 1"),
         ({"heads": 3}, InputError, "does not divide"),
