@@ -276,6 +276,21 @@ def test_an_exponent_at_the_ends_of_what_is_tried_is_not_told_as_found() -> None
     assert "those of what is tried, 0.1 to 2: these data hardly tell it" in note
 
 
+@pytest.mark.parametrize(("floor", "told"), [(-0.0009, False), (-0.005, True)])
+def test_a_floor_below_zero_is_told_where_it_matters(floor: float, told: bool) -> None:
+    rows: Rows = []
+    for seed in range(10):
+        rows += cell(f"noiseless-{seed}", seed, {"test_accuracy": 0.9}, kind="noiseless")
+        for shots in SHOTS:
+            values = {"test_accuracy": 0.9 - floor - (1.0 + 0.05 * seed) / np.sqrt(shots)}
+            where = {"kind": "evaluate", "backend": "aer:fake_torino", "shots": shots}
+            rows += cell(f"{shots}-{seed}", seed, values, twin=f"noiseless-{seed}", **where)
+    found = summarise(rows)
+    assert found.series[0].laws["test_accuracy"].floor.value == pytest.approx(floor)
+    (note,) = (note for note in found.notes if "within 0.01 of" in note)
+    assert ("a fit whose floor is below 0 (-0.005), as if" in note) == told
+
+
 def test_the_file_tells_the_shots_of_the_fit_that_agrees() -> None:
     rows: Rows = []
     for seed in range(10):

@@ -16,6 +16,7 @@ from qt_hw.study.statistics.series import Series
 __all__ = ["notes_of"]
 
 _NAMED = 5
+_SLIGHT = 0.1  # of the loss: a floor that is less below 0 changes the shots needed by a fifth
 
 
 def notes_of(
@@ -108,8 +109,20 @@ def _on_law(series: Series) -> str:
         said = (
             f"{name} is within {loss:g}{unit} of the noiseless twin's from about "
             f"{_shots(needed.value)} ({_span(needed)}){_beyond(law, needed)}"
+            f"{_below_zero(law, loss, unit)}"
         )
     return f"{where}: {said}; {_on_exponent(law)}."
+
+
+def _below_zero(law: Law, loss: float, unit: str) -> str:
+    """Return a warning where the fit ends at less than no loss: its shots needed are too few."""
+    floor = law.floor.value if law.consistent else law.free[0]
+    if floor >= -_SLIGHT * loss:
+        return ""
+    return (
+        f", by a fit whose floor is below 0 ({floor:.2g}{unit}), as if many shots bettered the "
+        "twin: more may be needed"
+    )
 
 
 def _asked(series: Series) -> float:
