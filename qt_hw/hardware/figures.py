@@ -97,7 +97,8 @@ def _value_axis(
 def bar_limits(metric: Metric, values: Iterable[float]) -> tuple[float, float]:
     """Return the ends of an axis for bars, which begin at 0.
 
-    They are the natural bounds of the metric; where it has none, 0, or a little beyond the values.
+    They are the natural bounds of the metric; where it has none, or an interval goes beyond them,
+    0, or a little beyond the values.
 
     Args:
         metric: The metric.
@@ -113,9 +114,9 @@ def bar_limits(metric: Metric, values: Iterable[float]) -> tuple[float, float]:
     room = _ROOM * (high - low) or 1.0
     first = low - room if low < 0.0 else 0.0
     last = high + room if high > 0.0 or low == high else 0.0
-    if metric.low is not None:
+    if metric.low is not None and metric.low <= low:
         first = min(metric.low, 0.0)
-    if metric.high is not None:
+    if metric.high is not None and high <= metric.high:
         last = max(metric.high, 0.0)
     return round(first, 9), round(last, 9)
 

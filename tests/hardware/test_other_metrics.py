@@ -148,6 +148,8 @@ def test_bars_below_zero_are_inside_the_axes() -> None:
     ("metric", "values", "ends"),
     [
         (ACCURACY, [12.0], (0.0, 100.0)),
+        (ACCURACY, [12.0, 104.0], (0.0, 109.2)),
+        (ACCURACY, [-4.0, 100.0], (-9.2, 100.0)),
         (TRACK, [50.0, 200.0], (0.0, 210.0)),
         (FLOW, [0.5], (0.0, 1.0)),
         (FLOW, [-1.0, 0.5], (-1.075, 1.0)),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-__all__ = ["heat", "heat_figure", "mitigated_places", "mitigation_figure"]
+__all__ = ["heat", "heat_figure", "mitigated_places", "mitigation_figure", "mitigation_limits"]
 
 
 def heat(
@@ -111,14 +111,14 @@ def mitigation_figure(setting: Setting) -> Figure:
             band(axes, setting.twin_value, setting.metric.factor, "noiseless twin")
         _bars(axes, curves, setting.metric)
         label(axes, name, "shots", setting.metric.axis, grid="y")
-    panels[0].set_ylim(*_bar_limits(setting))
+    panels[0].set_ylim(*mitigation_limits(setting))
     legend(drawn, panels)
     title(drawn, "Mitigation", setting)
     return drawn
 
 
-def _bar_limits(setting: Setting) -> tuple[float, float]:
-    """Return the ends of the axis that all panels share."""
+def mitigation_limits(setting: Setting) -> tuple[float, float]:
+    """Return the ends of the axis that all bars of mitigation share, as shown."""
     metric = setting.metric
     values = [v for curve in setting.curves for v in intervals(curve, metric.test)[1]]
     values += [] if setting.twin_value is None else [setting.twin_value]

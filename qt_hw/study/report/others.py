@@ -9,7 +9,7 @@ import numpy as np
 
 from qt_hw.study.figures.controls import point_name
 from qt_hw.study.figures.gradients import GradientLine, noise_lines, snr_lines, variance_lines
-from qt_hw.study.figures.grids import heat, mitigated_places
+from qt_hw.study.figures.grids import heat, mitigated_places, mitigation_limits
 from qt_hw.study.figures.style import BLACK, COLOURS, GREY, HATCHES
 from qt_hw.study.figures.views import (
     KINDS,
@@ -24,7 +24,6 @@ from qt_hw.study.report.plot import DASHES, SYMBOLS, Plot, Trace, axis, bars, lo
 from qt_hw.study.statistics.intervals import Interval
 from qt_hw.study.statistics.plateau import Plateau
 from qt_hw.study.statistics.sizes import Sizes
-from qt_hw.tasks import Metric
 
 __all__ = [
     "approximation_plots",
@@ -89,18 +88,11 @@ def mitigation_plots(setting: Setting, note: str) -> list[Plot]:
                 "barmode": "group",
                 "shapes": _twin_line(setting),
                 "xaxis": axis("shots", type="category", categoryarray=ticks(curves)[1]),
-                "yaxis": axis(metric.axis, **_bounds(metric)),
+                "yaxis": axis(metric.axis, range=list(mitigation_limits(setting))),
             },
         )
         for i, (title, curves) in enumerate(mitigated_places(setting), start=1)
     ]
-
-
-def _bounds(metric: Metric) -> dict[str, Any]:
-    """Return the range of an axis with bars, where the metric has natural ends."""
-    if metric.low is None or metric.high is None:
-        return {}
-    return {"range": [metric.low, metric.high]}
 
 
 def _mitigation_bars(curve: Curve) -> Trace:

@@ -44,10 +44,10 @@ class Flood(Task):
     be learnt is the flow at each lead time after the window, ``(N, H)``. Training windows end
     before the first test window begins, no window crosses a gap, and none ends in an interpolated
     value or is to tell one. The loss is the mean square error of normalised flows. All other
-    metrics are means over the lead times in the series' own unit (m³/s or m): ``nse``, ``kge``,
-    ``rmse``, ``peak_error`` (of the largest 2 % of the flows) and ``persistence_nse``, the NSE of
-    taking the last observed flow for the forecast. Those of the training part use at most 2,000 of
-    its windows, always the same.
+    metrics are means over the lead times, of flows in the series' own unit (m³/s or m): ``nse``,
+    ``kge``, ``rmse`` in that unit, ``peak_error`` (as a share of the flow, over the largest 2 % of
+    the flows) and ``persistence_nse``, the NSE of taking the last observed flow for the forecast.
+    Those of the training part use at most 2,000 of its windows, always the same.
 
     Attributes:
         source: ``rainfall-runoff``, a simulated catchment in hourly steps (see
