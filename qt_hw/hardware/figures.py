@@ -84,7 +84,8 @@ def _value_axis(
     axes: Axes, metric: Metric, values: NDArray[np.float64], ends: NDArray[np.float64]
 ) -> None:
     """Write each value beside the end of its bar, and set the limits of the axis."""
-    low, high = bar_limits(metric, [*values, *ends])
+    top = np.inf if metric.high is None else metric.high  # beyond it there is room for numbers
+    low, high = bar_limits(metric, [*values, *np.minimum(ends, top)])
     gap = 0.01 * (high - low)
     for at, (value, end) in enumerate(zip(values, ends, strict=True)):
         shown = f"{metric.short(value)} {metric.unit}".rstrip()

@@ -144,6 +144,11 @@ def test_bars_below_zero_are_inside_the_axes() -> None:
     assert all(text.get_position()[0] >= 0.0 for text in axes.texts)  # beside the bar, not on it
 
 
+def test_a_standard_error_beyond_the_bound_leaves_the_axis_as_it_is() -> None:
+    (axes,) = result_bars([{**column(ACCURACY, 0.999), "test_samples": 100}]).axes
+    assert axes.get_xticks().tolist() == [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]
+
+
 @pytest.mark.parametrize(
     ("metric", "values", "ends"),
     [
