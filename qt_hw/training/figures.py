@@ -144,7 +144,7 @@ def probability_vector(
         title += f"{between}{distances}"
     _label(axes, title, xlabel, "probability")
     axes.margins(x=0.01)
-    axes.legend(frameon=False, loc="upper right")
+    figure.legend(frameon=False, loc="outside right upper")  # inside, it would hide bars
     return figure
 
 

@@ -86,9 +86,8 @@ def test_many_outcomes_are_sorted() -> None:
 @pytest.mark.parametrize("size", [4, 128])
 def test_an_exact_run_has_one_series_and_no_distance(size: int) -> None:
     ideal = np.random.default_rng(0).dirichlet(np.ones(size))
-    (axes,) = figures.probability_vector(ideal, ideal, None).axes
-    legend = axes.get_legend()
-    assert legend is not None
+    figure = figures.probability_vector(ideal, ideal, None)
+    (axes,), (legend,) = figure.axes, figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["exact"]
     assert axes.get_title(loc="left") == "Probabilities at the end"
     noisy = 0.9 * ideal + 0.1 / size
