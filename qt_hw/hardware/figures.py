@@ -84,12 +84,13 @@ def _value_axis(
     axes: Axes, metric: Metric, values: NDArray[np.float64], ends: NDArray[np.float64]
 ) -> None:
     """Write each value beside the end of its bar, and set the limits of the axis."""
-    top = np.inf if metric.high is None else metric.high  # beyond it there is room for numbers
-    low, high = bar_limits(metric, [*values, *np.minimum(ends, top)])
+    # An error bar beyond the metric's bound would only move the ticks: there is room for numbers.
+    ends = ends if metric.high is None else np.minimum(ends, metric.high)
+    low, high = bar_limits(metric, [*values, *ends])
     gap = 0.01 * (high - low)
     for at, (value, end) in enumerate(zip(values, ends, strict=True)):
         shown = f"{metric.short(value)} {metric.unit}".rstrip()
-        axes.text(min(end, high) + gap, at, shown, va="center", fontsize=9)
+        axes.text(end + gap, at, shown, va="center", fontsize=9)
     axes.set_xlim(low, high + _BESIDE * (high - low))
     if metric.low is not None and metric.high is not None:
         axes.set_xticks(np.linspace(low, high, 6))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -21,8 +21,9 @@ _KINDS = {
     tuple: ("a list of these",), dict: ("a table of these",),
 }  # fmt: skip
 # JSON, which pydantic reads, has other names for these than TOML.
-_TABLES = {"dict_type": "should be a table", "model_type": "should be a table"}
-_LISTS = {"tuple_type": "should be a list", "list_type": "should be a list"}
+_TOML = dict.fromkeys(("dict_type", "model_type"), "should be a table") | {
+    "tuple_type": "should be a list"
+}
 
 
 def problems(error: ValidationError, root: type[BaseModel]) -> list[str]:
@@ -53,7 +54,7 @@ def _of(path: _Path, detail: ErrorDetails, root: type[BaseModel]) -> str:
         return f"{key}: {said}" if key else said
     if kind == "literal_error":
         return _unknown_choice(key, path, detail, root)
-    message = {**_TABLES, **_LISTS}.get(kind, detail["msg"].removeprefix("Input "))
+    message = _TOML.get(kind, detail["msg"].removeprefix("Input "))
     hint = f" (to take the key out: --set {key}=)" if detail["input"] == "none" else ""
     return f"{key} {message}, got {_shown(detail['input'])}{hint}"
 
@@ -84,6 +85,14 @@ def _either(path: _Path, root: type[BaseModel]) -> tuple[int, tuple[Any, ...]]:
     return len(path), ()
 
 
+def _at(path: _Path, root: type[BaseModel]) -> Any:
+    """Return the annotation of what is at ``path``, where each value is of one kind."""
+    annotation: Any = root
+    for part in path:
+        annotation = _inner(annotation, part)
+    return annotation
+
+
 def _inner(annotation: Any, part: str | int) -> Any:
     """Return what ``annotation`` holds under ``part``: a field, a value or an item."""
     (kind, *_) = _kinds(annotation)
@@ -103,8 +112,16 @@ def _kinds(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
+def _names(annotation: Any) -> tuple[str, ...]:
+    """Return the keys of a table or of the tables in a list; of anything else none."""
+    (kind, *_) = _kinds(annotation)
+    if get_origin(kind) is tuple:
+        return _names(get_args(kind)[0])
+    return tuple(getattr(kind, "model_fields", ()))
+
+
 def _unknown_key(key: str, path: _Path, root: type[BaseModel]) -> str:
-    allowed = list(_fields(path[:-1], root))
+    allowed = _names(_at(path[:-1], root))
     near = nearest(str(path[-1]), allowed)
     guess = _elsewhere(str(path[-1]), root) or (near and ".".join([*map(str, path[:-1]), near]))
     hint = f"; did you mean {guess!r}?" if guess else ""
@@ -114,52 +131,16 @@ def _unknown_key(key: str, path: _Path, root: type[BaseModel]) -> str:
 def _elsewhere(name: str, root: type[BaseModel]) -> str | None:
     """Return the full key, if ``name`` is one of another table."""
     for table, field in root.model_fields.items():
-        model = _model(field.annotation)
-        if model is not None and name in model.model_fields:
+        if name in _names(field.annotation):
             return f"{table}.{name}"
     return None
 
 
-def _unknown_choice(
-    key: str, path: Sequence[str | int], detail: ErrorDetails, root: type[BaseModel]
-) -> str:
-    allowed = _choices(path, root)
+def _unknown_choice(key: str, path: _Path, detail: ErrorDetails, root: type[BaseModel]) -> str:
+    allowed = [choice for kind in _kinds(_at(path, root)) for choice in get_args(kind)]
     guess = nearest(str(detail["input"]), allowed)
     hint = f"; did you mean {guess!r}?" if guess else ""
     return f"unknown {key} {detail['input']!r}{hint} (known: {', '.join(allowed)})"
-
-
-def _fields(path: Iterable[str | int], root: type[BaseModel]) -> Mapping[str, Any]:
-    """Return the fields of the table at ``path``."""
-    model = root
-    for part in path:
-        if isinstance(part, int):
-            continue
-        inner = _model(model.model_fields[part].annotation)
-        if inner is None:
-            break
-        model = inner
-    return model.model_fields
-
-
-def _choices(path: Sequence[str | int], root: type[BaseModel]) -> list[str]:
-    *tables, name = [part for part in path if not isinstance(part, int)]
-    annotation = _fields(tables, root)[name].annotation
-    options = [
-        choice
-        for option in (annotation, *get_args(annotation))
-        for choice in get_args(option)
-        if isinstance(choice, str)
-    ]
-    return list(dict.fromkeys(options))
-
-
-def _model(annotation: Any) -> type[BaseModel] | None:
-    """Return the table that an annotation such as ``X | None`` or ``tuple[X, ...]`` holds."""
-    for option in (annotation, *get_args(annotation)):
-        if isinstance(option, type) and issubclass(option, BaseModel):
-            return option
-    return None
 
 
 def _shown(value: Any) -> str:

@@ -14,14 +14,14 @@ from qt_hw.errors import StorageError
 from qt_hw.study.figures import draw_study
 from qt_hw.study.figures.controls import controls_figure, point_name
 from qt_hw.study.figures.gradients import gradient_figure, noise_lines, variance_lines
-from qt_hw.study.figures.grids import heat, mitigated_places
+from qt_hw.study.figures.grids import heat, mitigated_places, mitigation_figure
 from qt_hw.study.figures.shots import metric_figure, paired_figure
 from qt_hw.study.figures.style import MARKERS
-from qt_hw.study.figures.views import control_points, law_line, settings, spread_out
+from qt_hw.study.figures.views import control_points, intervals, law_line, settings, spread_out
 from qt_hw.study.report.plots import plots_of
 from qt_hw.study.summary import Summary, summarise
 from qt_hw.training.figures import save
-from tests.study.rows import CONTROLS, SHOTS, Rows, rows
+from tests.study.rows import CONTROLS, SEEDS, SHOTS, Rows, rows
 
 NAMES = [
     "accuracy-shots",
@@ -136,6 +136,25 @@ def test_mitigation_only_where_it_was_measured(summary: Summary) -> None:
         ["none", "readout"],
         ["none", "readout"],
     ]
+
+
+def test_bars_of_mitigation_show_whole_intervals_in_figure_and_page(table: Rows) -> None:
+    noisy = {"kind": "evaluate", "backend": "aer:fake_torino", "shots": SHOTS[0]}
+    at_the_top = noisy | {"metric": "test_accuracy"}  # of all seeds but one
+    values = {True: {"value": 1.0}, False: {}}
+    own = [
+        row | values[row["seed"] != SEEDS[0] and row.items() >= at_the_top.items()] for row in table
+    ]
+    summary = summarise(own)
+    (setting,) = settings(summary)
+    places = mitigated_places(setting)
+    drawn = [curve for _, curves in places for curve in curves]
+    highest = max(v.high for curve in drawn for v in intervals(curve, "test_accuracy")[1])
+    assert highest > 1.0
+    low, high = mitigation_figure(setting).axes[0].get_ylim()
+    assert low == 0.0 and high > 100.0 * highest
+    plots = [plot for plot in plots_of(summary) if plot.name.startswith("mitigation")]
+    assert [plot.layout["yaxis"]["range"] for plot in plots] == [[low, high]] * len(places)
 
 
 def test_controls_are_sorted_and_show_parameters_and_seeds(summary: Summary, table: Rows) -> None:

@@ -111,16 +111,19 @@ def mitigation_figure(setting: Setting) -> Figure:
             band(axes, setting.twin_value, setting.metric.factor, "noiseless twin")
         _bars(axes, curves, setting.metric)
         label(axes, name, "shots", setting.metric.axis, grid="y")
-    panels[0].set_ylim(*mitigation_limits(setting))
+    panels[0].set_ylim(*mitigation_limits(setting, places))
     legend(drawn, panels)
     title(drawn, "Mitigation", setting)
     return drawn
 
 
-def mitigation_limits(setting: Setting) -> tuple[float, float]:
-    """Return the ends of the axis that all bars of mitigation share, as shown."""
+def mitigation_limits(
+    setting: Setting, places: Sequence[tuple[str, Sequence[Curve]]]
+) -> tuple[float, float]:
+    """Return the ends of the axis that the bars of all ``places`` share, in the shown unit."""
     metric = setting.metric
-    values = [v for curve in setting.curves for v in intervals(curve, metric.test)[1]]
+    drawn = [curve for _, curves in places for curve in curves]
+    values = [v for curve in drawn for v in intervals(curve, metric.test)[1]]
     values += [] if setting.twin_value is None else [setting.twin_value]
     return bar_limits(metric, [metric.factor * end for v in values for end in (v.low, v.high)])
 

@@ -78,6 +78,8 @@ def mitigation_plots(setting: Setting, note: str) -> list[Plot]:
     """Return bars of the headline metric raw and mitigated, a plot for each backend and noise."""
     metric = setting.metric
     line = "" if setting.twin is None else ", the noiseless twin as a line"
+    places = mitigated_places(setting)
+    limits = list(mitigation_limits(setting, places))
     return [
         Plot(
             name=f"mitigation-{i}",
@@ -88,10 +90,10 @@ def mitigation_plots(setting: Setting, note: str) -> list[Plot]:
                 "barmode": "group",
                 "shapes": _twin_line(setting),
                 "xaxis": axis("shots", type="category", categoryarray=ticks(curves)[1]),
-                "yaxis": axis(metric.axis, range=list(mitigation_limits(setting))),
+                "yaxis": axis(metric.axis, range=limits),
             },
         )
-        for i, (title, curves) in enumerate(mitigated_places(setting), start=1)
+        for i, (title, curves) in enumerate(places, start=1)
     ]
 
 

@@ -16,7 +16,7 @@ from qt_hw.study.statistics.series import Series
 __all__ = ["notes_of"]
 
 _NAMED = 5
-_SLIGHT = 0.1  # of the loss: a floor that is less below 0 changes the shots needed by a fifth
+_SLIGHT = 0.1  # of the loss: by 1/sqrt(S) such a floor makes the shots needed a fifth fewer
 
 
 def notes_of(

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 from qt_hw.errors import InputError
 from qt_hw.tasks.language.bottleneck import with_bottlenecks
 from qt_hw.tasks.language.gain import Gain
-from qt_hw.tasks.language.options import PEFT, ModelOptions
+from qt_hw.tasks.language.options import OPTION, ModelOptions
 from qt_hw.tasks.language.peft_options import check_patterns, peft_config, reason
 from qt_hw.tasks.language.vendors import vendor
 
@@ -46,13 +46,13 @@ def adapted(base: PreTrainedModel, options: ModelOptions) -> PeftModel | PreTrai
             model: PeftModel = peft.get_peft_model(base, config)
         # RuntimeError, of which NotImplementedError is one, says also what "meta" cannot do.
         except (ValueError, TypeError, RuntimeError, AttributeError) as error:
-            given = ", ".join(f"target.options.{PEFT}{key}" for key in options.peft)
+            given = ", ".join(OPTION + key for key in options.peft)
             raise InputError(
                 f"the adapter {options.adapter!r} cannot be put on {options.model!r} "
                 f"({reason(error)}): {f'look at {given}, ' * bool(given)}"
                 f"set target.options.modules to some of {layers}, or another adapter"
             ) from error
-    check_patterns(model, options)
+    check_patterns(model, config)
     if options.gain == "zero":
         _add_gain(model, options)
     if not adapter_names(model):
@@ -79,7 +79,7 @@ def _check_bottleneck(options: ModelOptions) -> None:
     """Refuse options that bottlenecks, which are not PEFT's, would pass over in silence."""
     if options.peft:
         key = next(iter(options.peft))
-        raise InputError(f"target.options.{PEFT}{key} belongs to PEFT, not to 'bottleneck'")
+        raise InputError(f"{OPTION}{key} belongs to PEFT, not to 'bottleneck'")
     if options.gain == "zero":
         raise InputError("target.options.gain = 'zero' belongs to lora and dora, not to bottleneck")
 

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field, fields
 from qt_hw.errors import InputError, UnknownName
 from qt_hw.tasks.family import Options
 
-__all__ = ["BUILT_IN", "ModelOptions", "read_options"]
+__all__ = ["BUILT_IN", "OPTION", "PEFT", "ModelOptions", "read_options"]
 
 BUILT_IN = ("tiny-gpt2", "gpt2-random")
 """Models that are made here; other names are of Hugging Face, or folders."""
 
 PEFT = "peft_"
 """What options start with that go to the PEFT method as they are."""
+
+OPTION = f"target.options.{PEFT}"
+"""What messages call such an option, before its name."""
 
 
 @dataclass(frozen=True, kw_only=True)

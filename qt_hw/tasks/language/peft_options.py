@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from qt_hw.errors import InputError, UnknownName
-from qt_hw.tasks.language.options import PEFT, ModelOptions
+from qt_hw.tasks.language.options import OPTION, PEFT, ModelOptions
 from qt_hw.tasks.language.vendors import vendor
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ _FIELDS = {
     "dropout": ("lora_dropout",),
     "tokens": ("num_virtual_tokens",),
 }
-_PATTERN = "_pattern"
-"""What options end in whose keys are the ends of layers' names, as regular expressions."""
 
 
 def peft_config(options: ModelOptions) -> PeftConfig:
@@ -67,7 +65,7 @@ def peft_config(options: ModelOptions) -> PeftConfig:
         found[key] = _plain(value)
     if str(found.get("init_lora_weights")).startswith("pissa_niter"):
         raise InputError(
-            f"target.options.{PEFT}init_lora_weights = {found['init_lora_weights']!r} takes a "
+            f"{OPTION}init_lora_weights = {found['init_lora_weights']!r} takes a "
             "random part out of the model, so that exported adapters would not fit: take 'pissa'"
         )
     try:
@@ -75,34 +73,41 @@ def peft_config(options: ModelOptions) -> PeftConfig:
     except (ValueError, TypeError) as error:
         raise InputError(
             f"the adapter {options.adapter!r} does not take these options ({reason(error)}): its "
-            f"own are set as target.options.{PEFT}NAME"
+            f"own are set as {OPTION}NAME"
         ) from error
     return config
 
 
-def check_patterns(model: nn.Module, options: ModelOptions) -> None:
+def check_patterns(model: nn.Module, config: PeftConfig) -> None:
     """Refuse options for layers, such as ``rank_pattern``, that reach no layer with an adapter.
 
     PEFT passes over them in silence.
 
+    Args:
+        model: With adapters.
+        config: By which they were made.
+
     Raises:
         InputError: A pattern fits no such layer.
     """
-    patterns = {k: v for k, v in options.peft.items() if k.endswith(_PATTERN)}
+    patterns = [
+        (one.name, pattern)
+        for one in fields(config)
+        if _by_layer(one)
+        for pattern in getattr(config, one.name)
+    ]
     if not patterns:
         return
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     layers = [path for path, one in model.named_modules() if isinstance(one, BaseTunerLayer)]
-    for key, table in patterns.items():
-        for pattern in table if isinstance(table, Mapping) else ():
-            # As PEFT compares them.
-            if not any(re.match(rf"(.*\.)?({pattern})$", path) for path in layers):
-                there = ", ".join(sorted({path.rpartition(".")[2] for path in layers}))
-                raise InputError(
-                    f"target.options.{PEFT}{key}: no layer with an adapter ends in {pattern!r}; "
-                    f"there are {there}"
-                )
+    for name, pattern in patterns:
+        # As PEFT compares them.
+        if not any(re.match(rf"(.*\.)?({pattern})$", path) for path in layers):
+            there = ", ".join(sorted({path.rpartition(".")[2] for path in layers}))
+            raise InputError(
+                f"{OPTION}{name}: no layer with an adapter ends in {pattern!r}; there are {there}"
+            )
 
 
 def reason(error: Exception) -> str:
@@ -116,24 +121,28 @@ def _own(known: Iterable[str]) -> tuple[str, ...]:
 
 def _check_table(field: Field[Any], value: object) -> None:
     """Refuse a table where the method takes none, and anything else where it takes only tables."""
-    key, given = f"target.options.{PEFT}{field.name}", isinstance(value, Mapping)
-    if given and "dict" not in str(field.type).lower():
+    key = OPTION + field.name
+    if not isinstance(value, Mapping):
+        if field.default_factory is dict:
+            example = f", such as --set {key}.c_attn=8" if _by_layer(field) else ""
+            raise InputError(f"{key} must be a table{example}, got {_plain(value)!r}")
+        return
+    if "dict" not in str(field.type).lower():
         raise InputError(f"{key} takes no table, got {_plain(value)}")
-    if field.default_factory is dict and not given:
-        raise InputError(
-            f"{key} must be a table, such as {{ c_attn = 8 }} (on the command line: --set "
-            f"{key}.c_attn=8), got {_plain(value)!r}"
-        )
-    if isinstance(value, Mapping) and field.name.endswith(_PATTERN):
-        for pattern in value:
-            _check_expression(key, pattern)
+    for pattern in value if _by_layer(field) else ():
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise InputError(f"{key}: {pattern!r} is no regular expression ({error})") from None
 
 
-def _check_expression(key: str, pattern: str) -> None:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"{key}: {pattern!r} is no regular expression ({error})") from None
+def _by_layer(field: Field[Any]) -> bool:
+    """Return whether its keys are ends of layers' names, as regular expressions.
+
+    Tables of the same names that are not there from the start mean other things: parts of names
+    (OSF), or what training has found (AdaLoRA).
+    """
+    return field.name.endswith("_pattern") and field.default_factory is dict
 
 
 def _plain(value: object) -> object:

@@ -109,6 +109,14 @@ def test_single_layers_have_ranks_of_their_own() -> None:
     assert shapes == [(6, 16), (48, 6)] * 2 + [(4, 16), (257, 4)]
 
 
+def test_patterns_of_methods_that_read_them_otherwise_are_left_to_them() -> None:
+    """OSF takes a key for any part of a layer's name."""
+    osf = {"adapter": "osf", "modules": "lm_head"}
+    plain, named = build(**osf), build(**osf, peft_rank_pattern={"head": 10})
+    sizes = [sum(p.numel() for p in m.parameters() if p.requires_grad) for m in (plain, named)]
+    assert sizes[0] > sizes[1] > 0
+
+
 def test_options_are_what_toml_can_hold() -> None:
     with pytest.raises(InputError, match="texts, numbers, true, false, lists and tables of these"):
         target_info("causal-lm", {"peft_bias": object()})
@@ -148,7 +156,8 @@ def test_pre_training_is_kept_and_the_same_each_time(
         ({"adapter": "hra"}, InputError, r"only `torch.nn.Linear`.*c_attn \(Conv1D\)"),
         ({"gain": "one"}, UnknownName, "unknown target.options.gain 'one'"),
         ({"peft_nope": 1}, UnknownName, "peft_nope"),
-        ({"peft_rank_pattern": "c_attn"}, InputError, r"must be a table, .*c_attn=8\), got"),
+        ({"peft_rank_pattern": "c_attn"}, InputError, "must be a table, such as --set .*=8, got"),
+        ({"peft_loftq_config": 3}, InputError, "peft_loftq_config must be a table, got 3"),
         ({"peft_rank_pattern": {"lm_head": 8}}, InputError, "ends in 'lm_head'; there are c_attn"),
         ({"peft_rank_pattern": {"(": 8}}, InputError, r"'\(' is no regular expression"),
         ({"peft_rank_pattern": {"c_attn": 0}}, InputError, "look at .*peft_rank_pattern, set"),
